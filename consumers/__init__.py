@@ -1,0 +1,1 @@
+"""Deployables that read the streams and keep the clock."""

@@ -1,0 +1,1 @@
+"""Counts the batches of the events stream."""

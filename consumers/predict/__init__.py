@@ -1,0 +1,1 @@
+"""Judges announced windows."""

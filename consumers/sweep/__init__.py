@@ -1,0 +1,1 @@
+"""Runs each minute: registers shards, closes, publishes, rings again."""

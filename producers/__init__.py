@@ -1,0 +1,1 @@
+"""Deployables that put events on a stream."""

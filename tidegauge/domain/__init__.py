@@ -1,0 +1,1 @@
+"""The words of Tidegauge and the arithmetic on them: no I/O, no clock, no logger."""
