@@ -1,4 +1,4 @@
-"""Tidegauge counts events in exact windows and alerts people when the count is not the expected one.
+"""Tidegauge counts events in exact windows and alerts people when a count is unexpected.
 
 The package reads as one sentence: event, record, window, completed window, prediction, verdict,
 incident, alert. `domain` holds the words, `steps` the verbs, `adapters` the outside world.
