@@ -50,3 +50,7 @@ class InvalidInput(TidegaugeError):
 
 class BrokenInvariant(TidegaugeError):
     """Something that the protocol rules out has happened: stop and wake someone."""
+
+
+class UnusableAnswer(TidegaugeError):
+    """A model answered, but not with one score for each row: store the status `error`."""
