@@ -131,8 +131,7 @@ def feature_matrix(
         np.hstack((_means(chunk, sums, numbers, plan), _calendar(chunk, first_window_ms, size_ms)))
         for chunk in np.array_split(rows, max(1, math.ceil(len(rows) / _ROWS_AT_ONCE)))
     ]
-    rounded: NDArray[np.float64] = np.round(np.vstack(parts), DECIMALS)
-    return rounded
+    return np.vstack(parts).round(DECIMALS)
 
 
 class _Plan(NamedTuple):
@@ -229,7 +228,9 @@ def _calendar(rows: NDArray[np.int64], first_window_ms: int, size_ms: int) -> ND
     """Return the Fourier terms of day and week and the weekend flag, UTC, (n_rows, 15)."""
     start_ms = first_window_ms + rows * size_ms
     in_week_ms = ((start_ms + EPOCH_AFTER_MONDAY_MS) % WEEK_MS).tolist()
-    return np.array([_calendar_row(at_ms) for at_ms in in_week_ms]).reshape(len(rows), -1)
+    return np.array([_calendar_row(at_ms) for at_ms in in_week_ms]).reshape(
+        len(rows), len(FEATURE_NAMES) - _LAST_HOUR
+    )
 
 
 # Plain math, one window at a time: vectorised sines may differ in the last bit with the batch.
