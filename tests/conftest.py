@@ -1,0 +1,36 @@
+"""The servers that tests may ask for. A missing one skips on a laptop and fails in CI."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from embedded.database import DatabaseAddress
+from embedded.places import Places
+from tests.support.embedded import database_server, empty_database, places_in
+
+
+@pytest.fixture(scope="session")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
+    """Folders of this test process's own servers."""
+    return places_in(tmp_path_factory.mktemp("stack"))
+
+
+@pytest.fixture(scope="session")
+def database_address(places: Places) -> Iterator[DatabaseAddress]:
+    """The database server of this test process: DATABASE_URL's, else a private one."""
+    with database_server(places) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def database_url(database_address: DatabaseAddress) -> Iterator[str]:
+    """Address of one empty database for all tests of this process that share it."""
+    with empty_database(database_address) as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_database_url(database_address: DatabaseAddress) -> Iterator[str]:
+    """Address of an empty database for one test alone."""
+    with empty_database(database_address) as url:
+        yield url

@@ -1,0 +1,67 @@
+"""Servers for tests: each test process starts its own, so that no stack of a user is disturbed."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import pymysql
+import pytest
+
+from embedded.database import Database, DatabaseAddress, address_from_url
+from embedded.places import REPOSITORY, Places
+from tidegauge.domain.errors import InvalidInput
+
+
+def places_in(folder: Path) -> Places:
+    """Return places of a stack of our own; the tools are shared with `make run`."""
+    return Places(state=folder, tools=REPOSITORY / ".tidegauge" / "envs")
+
+
+def missing(reason: object) -> NoReturn:
+    """Skip on a laptop, fail in CI: there nothing may be missing."""
+    if os.environ.get("CI"):
+        pytest.fail(f"needed in CI: {reason}")
+    pytest.skip(str(reason))
+
+
+@contextmanager
+def database_server(places: Places) -> Iterator[DatabaseAddress]:
+    """Give the server of DATABASE_URL, or one of our own until the block ends."""
+    given = os.environ.get("DATABASE_URL")
+    if given:
+        yield address_from_url(given)
+        return
+    database = Database(places, durable=False)
+    try:
+        address = database.up()
+    except InvalidInput as error:
+        missing(error)
+    try:
+        yield address
+    finally:
+        database.down()
+
+
+@contextmanager
+def empty_database(server: DatabaseAddress) -> Iterator[str]:
+    """Make a database that nobody else uses, give its address, and drop it after the block."""
+    name = f"tidegauge_{secrets.token_hex(6)}"
+    _execute(server, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    try:
+        yield DatabaseAddress(server.host, server.port, server.username, server.password, name).url
+    finally:
+        _execute(server, f"DROP DATABASE IF EXISTS {name}")
+
+
+def _execute(server: DatabaseAddress, statement: str) -> None:
+    connection = pymysql.connect(
+        host=server.host, port=server.port, user=server.username, password=server.password
+    )
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()
