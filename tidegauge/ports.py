@@ -4,11 +4,17 @@ Adapters implement these; one contract suite per port runs on every implementati
 names a service.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from typing import Protocol
 
 import msgspec
+
+from tidegauge.domain.close import Closing, SeriesState, StepCount
+from tidegauge.domain.count import CompletedWindow
+from tidegauge.domain.errors import TidegaugeError
+from tidegauge.domain.fold import BatchCount, ShardState
 
 
 class Clock(Protocol):
@@ -129,6 +135,120 @@ class MessageSink(Protocol):
 
     def send(self, messages: Sequence[OutboxMessage]) -> None:
         """Send all messages. Raises Transient if any was not accepted."""
+        ...
+
+
+# --- counting -------------------------------------------------------------------------------------
+
+
+class UnknownShard(TidegaugeError):
+    """The store knows no such shard: register a whole listing first."""
+
+
+class Frontier(msgspec.Struct, frozen=True):
+    """How far a stream generation is closed.
+
+    Attributes:
+        next_window_ms: Start of the first open window; None before the first closing.
+        observed_from_ms: Start of the first window that was watched from its beginning; None
+            before the first closing.
+        listed: Whether a whole listing of shards is registered.
+    """
+
+    next_window_ms: int | None
+    observed_from_ms: int | None
+    listed: bool
+
+
+class ShardTimes(msgspec.Struct, frozen=True):
+    """The stream times of one active shard, ms since the epoch; None before its first heartbeat."""
+
+    shard_id: str
+    first_ms: int | None
+    stream_time_ms: int | None
+    root: bool
+
+
+class CollectTransaction(Protocol):
+    """One batch of one shard, under that shard's lock."""
+
+    @property
+    def state(self) -> ShardState:
+        """Return the shard's row as it stood when it was locked."""
+        ...
+
+    def known(self, windows: Set[int]) -> Mapping[int, Set[int]]:
+        """Return the keys that the ledgers of the shard and its ancestors hold, by window start."""
+        ...
+
+    def write(self, batch: BatchCount) -> None:
+        """Write all that a batch adds up to. Called at most once."""
+        ...
+
+
+class CloseTransaction(Protocol):
+    """One closing, under the frontier's lock."""
+
+    @property
+    def frontier(self) -> Frontier:
+        """Return the frontier as it stood when it was locked."""
+        ...
+
+    def shard_times(self) -> list[ShardTimes]:
+        """Return the stream times of the active shards. Read before any count."""
+        ...
+
+    def counts(self, first_ms: int | None, until_ms: int) -> list[StepCount]:
+        """Return the counts of the steps `[first_ms, until_ms)` over all shards; None: from all."""
+        ...
+
+    def latest(self, places: Set[tuple[int, str]]) -> dict[tuple[int, str], CompletedWindow]:
+        """Return the last announced revision of each (window start, series) that has one."""
+        ...
+
+    def series(self) -> dict[str, SeriesState]:
+        """Return all series of the generation by name."""
+        ...
+
+    def gaps(self, from_ms: int, until_ms: int) -> list[tuple[int, int]]:
+        """Return the known gaps that touch a span of event time."""
+        ...
+
+    def suspect(self, from_ms: int, until_ms: int) -> set[int]:
+        """Return the windows of a span whose partial counts and ledger keys disagree."""
+        ...
+
+    def write(
+        self, closing: Closing, frontier: Frontier, messages: Sequence[OutboxMessage]
+    ) -> None:
+        """Write completed windows, series, frontier and outbox. Called at most once."""
+        ...
+
+
+class CountStore(Protocol):
+    """The only state of counting. Every method but the readers is one transaction."""
+
+    def generation(self, identity: StreamIdentity) -> int:
+        """Return the number of a stream generation, a new one for a stream not seen before."""
+        ...
+
+    def register_shards(self, generation: int, listing: Sequence[ShardListing]) -> None:
+        """Register one whole listing; shards that are known stay as they are."""
+        ...
+
+    def collecting(
+        self, generation: int, shard_id: str
+    ) -> AbstractContextManager[CollectTransaction]:
+        """Lock a shard for one batch; commit on leaving, roll back on an exception.
+
+        Raises:
+            UnknownShard: the shard is not registered.
+            Transient: a lock timeout, a deadlock, a lost connection: the whole batch anew.
+        """
+        ...
+
+    def closing(self, generation: int) -> AbstractContextManager[CloseTransaction]:
+        """Lock the frontier for one closing; commit on leaving, roll back on an exception."""
         ...
 
 

@@ -5,6 +5,7 @@ or JSON lines: recognised, not configured. What is no event comes out as a `Reje
 bytes and the reason.
 """
 
+import json
 from hashlib import blake2b
 from typing import Any
 
@@ -212,6 +213,12 @@ def _parts(data: bytes) -> list[bytes] | None:
     return parts
 
 
+def part_at(data: bytes, sub_index: int) -> bytes:
+    """Return the bytes of one item of a record, by its index in what `decode` returned."""
+    parts = None if _whole_reason(data) else _parts(data)
+    return data if parts is None else parts[sub_index]
+
+
 def _is_json(data: bytes) -> bool:
     try:
         _decode_anything(data)
@@ -237,9 +244,9 @@ def _reason_of(data: bytes) -> RejectReason:
         return RejectReason.NOT_UTF8
     try:
         value = _decode_anything(data)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        surrogate = "surrogate" in str(error)
-        return RejectReason.LONE_SURROGATE if surrogate else RejectReason.MALFORMED_JSON
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        lone = _has_lone_surrogate(data)
+        return RejectReason.LONE_SURROGATE if lone else RejectReason.MALFORMED_JSON
     if not isinstance(value, dict):
         return RejectReason.NOT_AN_EVENT
     required = ("specversion", "id", "source", "type", "time")
@@ -248,3 +255,14 @@ def _reason_of(data: bytes) -> RejectReason:
     if any(value.get(name) in (None, "") for name in required):
         return RejectReason.MISSING_FIELD
     return RejectReason.WRONG_TYPE
+
+
+def _has_lone_surrogate(data: bytes) -> bool:
+    """Tell whether the JSON is sound but for text that has no UTF-8."""
+    try:
+        json.dumps(json.loads(data), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return False

@@ -24,8 +24,14 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class DecodedRecord(msgspec.Struct, frozen=True):
-    """A record's position and what was found in it, in the order it was found."""
+    """A record's position and what was found in it, in the order it was found.
+
+    Attributes:
+        items: Events, heartbeats and rejections; an item's index is its sub-index in quarantine.
+        data: The record's bytes, for quarantine.
+    """
 
     sequence_number: int
     arrival_time_ms: int | None
     items: tuple[Event | Heartbeat | Rejection, ...]
+    data: bytes

@@ -1,0 +1,277 @@
+"""Counting one shard: the fold from decoded records to partial counts.
+
+Takes a shard's state and the records behind it, gives what one transaction has to write. The
+result is a pure function of the shard's log: how the log was cut into batches, or when it was read,
+never shows. Rules and reasons: docs/protocol.md.
+"""
+
+from collections.abc import Mapping, Sequence, Set
+from enum import StrEnum
+
+import msgspec
+
+from tidegauge.domain.decode import part_at
+from tidegauge.domain.event import Event, Heartbeat, Rejection, RejectReason
+from tidegauge.domain.record import DecodedRecord
+from tidegauge.domain.window import first_open_window_ms
+
+NO_FENCE = -1
+_NO_WINDOW = -(1 << 62)
+
+
+class CountRules(msgspec.Struct, frozen=True):
+    """The settings that decide what is counted where; all durations in milliseconds.
+
+    Attributes:
+        clock_source: `source` of the heartbeats that count.
+        clock_is_sweep: Heartbeats count with the earlier of their time and their arrival time, and
+            "too far ahead" is measured from the later of stream time and arrival time.
+    """
+
+    size_ms: int = 300_000
+    lateness_ms: int = 60_000
+    max_future_skew_ms: int = 300_000
+    max_event_age_ms: int = 86_400_000
+    clock_source: str = "/tidegauge/clock"
+    clock_is_sweep: bool = False
+
+
+class ShardState(msgspec.Struct, frozen=True):
+    """What a shard's row holds between two batches.
+
+    Attributes:
+        fence: The last sequence number counted; `NO_FENCE` before the first.
+        stream_time_ms: Greatest heartbeat time processed; None before the first.
+        heartbeat: Sequence number of the last heartbeat processed; None before the first.
+    """
+
+    fence: int = NO_FENCE
+    stream_time_ms: int | None = None
+    heartbeat: int | None = None
+
+
+class Partial(msgspec.Struct, frozen=True, gc=False):
+    """Names one partial count of a shard: which window, which series, told at which step."""
+
+    window_start_ms: int
+    series: str
+    step_ms: int
+
+
+class Quarantined(msgspec.Struct, frozen=True):
+    """Something set aside: where it stood, why, and its bytes."""
+
+    sequence_number: int
+    sub_index: int
+    arrival_time_ms: int | None
+    reason: RejectReason
+    data: bytes
+
+
+class GapReason(StrEnum):
+    """How a loss of records became known."""
+
+    HEARTBEAT_MISSING = "heartbeat_missing"
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A span of event time `[from_ms, until_ms)` in which a shard is known to have lost records."""
+
+    sequence_number: int
+    from_ms: int
+    until_ms: int
+    reason: GapReason
+
+
+class BatchCount(msgspec.Struct):
+    """What one batch of one shard adds up to; a transaction writes all of it or nothing.
+
+    Attributes:
+        state: The shard's state after the batch.
+        first_sequence_number: Of the records that were not skipped; None if all were.
+        partials: Distinct events by partial.
+        keys: New event keys by window start.
+        duplicates: Events whose key was known in their window.
+        late: Distinct events told at a step after their window.
+        heartbeats: Heartbeats that counted.
+        first_stream_time_ms: Stream time after the first heartbeat that counted in this batch.
+    """
+
+    state: ShardState
+    first_sequence_number: int | None
+    partials: dict[Partial, int]
+    keys: dict[int, list[int]]
+    quarantined: list[Quarantined]
+    gaps: list[Gap]
+    distinct: int = 0
+    duplicates: int = 0
+    late: int = 0
+    heartbeats: int = 0
+    first_stream_time_ms: int | None = None
+
+
+def windows_touched(records: Sequence[DecodedRecord], *, size_ms: int) -> set[int]:
+    """Return the starts of all windows that the records' events lie in."""
+    return {
+        item.event_time_ms - item.event_time_ms % size_ms
+        for record in records
+        for item in record.items
+        if type(item) is Event
+    }
+
+
+def count_batch(
+    state: ShardState,
+    records: Sequence[DecodedRecord],
+    known: Mapping[int, Set[int]],
+    rules: CountRules,
+    *,
+    shard_id: str,
+) -> BatchCount:
+    """Count the records behind a shard's fence.
+
+    Args:
+        state: The shard as its row stood when it was locked.
+        records: In order of the shard; those at or before the fence are skipped.
+        known: Keys in the ledgers of the shard and all its ancestors, by window start; it holds
+            every window of `windows_touched(records)` that has any. Not changed.
+        rules: What is counted where.
+        shard_id: The shard that the records came from; heartbeats meant for another do not count.
+    """
+    fold = _Fold(state, known, rules, shard_id)
+    first = None
+    for record in records:
+        sequence_number = record.sequence_number
+        if sequence_number <= fold.fence:
+            continue
+        if first is None:
+            first = sequence_number
+        for sub_index, item in enumerate(record.items):
+            if isinstance(item, Event):
+                reason = fold.count(item, record.arrival_time_ms)
+                if reason is not None:
+                    fold.set_aside(record, sub_index, reason, part_at(record.data, sub_index))
+            elif isinstance(item, Rejection):
+                fold.set_aside(record, sub_index, item.reason, item.data)
+            else:
+                fold.beat(record, sub_index, item)
+        fold.fence = sequence_number
+    return fold.result(first)
+
+
+class _Fold:
+    """The running state of one batch; stream time moves within it, record by record."""
+
+    def __init__(
+        self, state: ShardState, known: Mapping[int, Set[int]], rules: CountRules, shard_id: str
+    ) -> None:
+        self.fence = state.fence
+        self._heartbeat = state.heartbeat
+        self._known = known
+        self._rules = rules
+        self._shard_id = shard_id
+        self._partials: dict[tuple[int, str, int], int] = {}
+        self._new: dict[int, set[int]] = {}
+        self._quarantined: list[Quarantined] = []
+        self._gaps: list[Gap] = []
+        self._duplicates = self._late = self._heartbeats = 0
+        self._size_ms = rules.size_ms
+        self._first_stream_time_ms: int | None = None
+        self._set_stream_time(state.stream_time_ms)
+
+    def _set_stream_time(self, stream_time_ms: int | None) -> None:
+        self._stream_time_ms = stream_time_ms
+        if stream_time_ms is None:
+            self._first_open_ms = self._oldest_ms = _NO_WINDOW
+            self._newest_ms = -_NO_WINDOW
+            return
+        rules = self._rules
+        self._first_open_ms = first_open_window_ms(
+            stream_time_ms, size_ms=rules.size_ms, lateness_ms=rules.lateness_ms
+        )
+        self._oldest_ms = stream_time_ms - rules.max_event_age_ms
+        self._newest_ms = stream_time_ms + rules.max_future_skew_ms
+
+    def count(self, event: Event, arrival_time_ms: int | None) -> RejectReason | None:
+        """Count an event if it is new; return why it can't be counted where it can't."""
+        time_ms = event.event_time_ms
+        if time_ms > self._newest_ms and not self._just_arrived(time_ms, arrival_time_ms):
+            return RejectReason.TOO_FAR_AHEAD
+        if time_ms < self._oldest_ms:
+            return RejectReason.TOO_OLD
+        window_ms = time_ms - time_ms % self._size_ms
+        new = self._new.get(window_ms)
+        if new is None:
+            new = self._new[window_ms] = set()
+        key = event.key
+        if key in new or key in self._known.get(window_ms, ()):
+            self._duplicates += 1
+            return None
+        new.add(key)
+        step_ms = self._first_open_ms
+        if step_ms > window_ms:
+            self._late += 1
+        else:
+            step_ms = window_ms
+        partial = (window_ms, event.series, step_ms)
+        self._partials[partial] = self._partials.get(partial, 0) + 1
+        return None
+
+    def _just_arrived(self, time_ms: int, arrival_time_ms: int | None) -> bool:
+        # dead heartbeats must not quarantine what the stream's own clock finds plausible
+        return (
+            self._rules.clock_is_sweep
+            and arrival_time_ms is not None
+            and time_ms <= arrival_time_ms + self._rules.max_future_skew_ms
+        )
+
+    def beat(self, record: DecodedRecord, sub_index: int, beat: Heartbeat) -> None:
+        """Let a heartbeat move stream time, and notice the loss of the one before it."""
+        if beat.source != self._rules.clock_source:
+            data = part_at(record.data, sub_index)
+            self.set_aside(record, sub_index, RejectReason.FOREIGN_HEARTBEAT, data)
+            return
+        if beat.shard_id != self._shard_id:
+            return  # misrouted: its own shard waits for one of its own, which is safe
+        self._heartbeats += 1
+        time_ms = beat.event_time_ms
+        if self._rules.clock_is_sweep and record.arrival_time_ms is not None:
+            time_ms = min(time_ms, record.arrival_time_ms)  # a fast clock can delay, never hasten
+        if self._first_stream_time_ms is None:
+            self._first_stream_time_ms = time_ms
+        before_ms = self._stream_time_ms
+        lost = beat.previous is not None and beat.previous > (
+            NO_FENCE if self._heartbeat is None else self._heartbeat
+        )
+        if before_ms is None or time_ms > before_ms:
+            if lost and before_ms is not None:
+                gap_from_ms = self._first_open_ms
+                reason = GapReason.HEARTBEAT_MISSING
+                self._gaps.append(Gap(record.sequence_number, gap_from_ms, time_ms, reason))
+            self._set_stream_time(time_ms)
+        self._heartbeat = record.sequence_number
+
+    def set_aside(
+        self, record: DecodedRecord, sub_index: int, reason: RejectReason, data: bytes
+    ) -> None:
+        """Put a part of a record aside with its position and bytes."""
+        self._quarantined.append(
+            Quarantined(record.sequence_number, sub_index, record.arrival_time_ms, reason, data)
+        )
+
+    def result(self, first_sequence_number: int | None) -> BatchCount:
+        """Return what the batch adds up to."""
+        partials = {Partial(*names): n for names, n in self._partials.items()}
+        return BatchCount(
+            state=ShardState(self.fence, self._stream_time_ms, self._heartbeat),
+            first_sequence_number=first_sequence_number,
+            partials=partials,
+            keys={window: list(keys) for window, keys in self._new.items() if keys},
+            quarantined=self._quarantined,
+            gaps=self._gaps,
+            distinct=sum(self._partials.values()),
+            duplicates=self._duplicates,
+            late=self._late,
+            heartbeats=self._heartbeats,
+            first_stream_time_ms=self._first_stream_time_ms,
+        )
