@@ -1,0 +1,71 @@
+"""`python -m sagemaker_standin --port N --models DIR`: serves until it is told to stop."""
+
+import argparse
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from sagemaker_standin.server import create_app
+
+# Never another address: whoever reaches the stand-in may use it.
+HOST = "127.0.0.1"
+
+# A request that runs still is waited for so long.
+SHUTDOWN_S = 5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the server; returns 2 if the port is taken."""
+    options = _parser().parse_args(arguments)
+    try:
+        listener = socket.create_server((HOST, options.port), backlog=128)
+    except OSError as error:
+        sys.stderr.write(
+            f"cannot listen on {HOST}:{options.port}: {error.strerror}; choose another --port\n"
+        )
+        return 2
+    port = listener.getsockname()[1]
+    if options.port_file:
+        _write_whole(options.port_file, f"{port}\n")
+    # The socket listens already: a request sent from now on waits, it is not refused.
+    sys.stdout.write(f"SageMaker stand-in on http://{HOST}:{port}\n")
+    sys.stdout.flush()
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(options.models),
+            log_level=options.log_level,
+            lifespan="off",
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        )
+    )
+    with listener:
+        server.run(sockets=[listener])
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sagemaker_standin", description=__doc__)
+    parser.add_argument("--port", type=int, required=True, help="0 takes a free one")
+    parser.add_argument(
+        "--models", type=Path, required=True, help="folder of NAME.tar.gz, each an endpoint NAME"
+    )
+    parser.add_argument("--port-file", type=Path, help="write the port into this file")
+    parser.add_argument("--log-level", default="warning", choices=sorted(uvicorn.config.LOG_LEVELS))
+    return parser
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or none."""
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "w") as stream:
+        stream.write(text)
+    Path(name).replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
