@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from embedded.database import DatabaseAddress
 from embedded.places import Places
 from tests.support.embedded import database_server, empty_database, places_in
+from tidegauge.settings import DatabaseAddress
 
 
 @pytest.fixture(scope="session")

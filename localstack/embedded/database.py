@@ -11,9 +11,9 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote
 
 import pymysql
 
@@ -21,6 +21,7 @@ from embedded import processes
 from embedded.packages import install_database_server
 from embedded.places import Places
 from tidegauge.domain.errors import InvalidInput
+from tidegauge.settings import DatabaseAddress
 
 NAME = "tidegauge"
 USER = "tidegauge"
@@ -42,40 +43,10 @@ _FOLDERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseAddress:
-    """Where a database is and who may enter it."""
-
-    host: str
-    port: int
-    username: str
-    password: str = field(repr=False)
-    dbname: str
-
-    @property
-    def url(self) -> str:
-        """As `DATABASE_URL` wants it; generated passwords need no quoting."""
-        return f"mysql://{self.username}:{self.password}@{self.host}:{self.port}/{self.dbname}"
-
-
-def address_from_url(url: str) -> DatabaseAddress:
-    """Read a `DATABASE_URL`.
-
-    Raises:
-        InvalidInput: it is not of the form mysql://user:password@host:port/database.
-    """
-    msg = "DATABASE_URL must look like mysql://user:password@host:3306/database"
-    try:
-        parts = urlsplit(url)
-        port = parts.port or 3306
-    except ValueError as error:
-        raise InvalidInput(msg) from error
-    dbname = parts.path.strip("/")
-    if parts.scheme != "mysql" or not parts.hostname or not parts.username or not dbname:
-        raise InvalidInput(msg)
-    return DatabaseAddress(
-        parts.hostname, port, unquote(parts.username), unquote(parts.password or ""), dbname
-    )
+def url_of(address: DatabaseAddress) -> str:
+    """Return an address as `DATABASE_URL` wants it."""
+    user, password = (quote(part, safe="") for part in (address.user, address.password))
+    return f"mysql://{user}:{password}@{address.host}:{address.port}/{address.database}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,16 +261,16 @@ def _answers(address: DatabaseAddress, socket: Path) -> bool:
     try:
         pymysql.connect(
             unix_socket=str(socket),
-            user=address.username,
+            user=address.user,
             password=address.password,
-            database=address.dbname,
+            database=address.database,
         ).close()
         pymysql.connect(
             host=address.host,
             port=address.port,
-            user=address.username,
+            user=address.user,
             password=address.password,
-            database=address.dbname,
+            database=address.database,
         ).close()
     except pymysql.err.OperationalError:
         return False

@@ -8,10 +8,11 @@ import pymysql
 import pytest
 
 from embedded import processes
-from embedded.database import Database, DatabaseAddress, address_from_url, find_server
+from embedded.database import Database, find_server
 from embedded.places import Places
 from tests.support.embedded import missing, places_in
 from tidegauge.domain.errors import InvalidInput
+from tidegauge.settings import DatabaseAddress
 
 pytestmark = pytest.mark.database
 
@@ -20,9 +21,9 @@ def _connect(address: DatabaseAddress) -> pymysql.Connection:
     return pymysql.connect(
         host=address.host,
         port=address.port,
-        user=address.username,
+        user=address.user,
         password=address.password,
-        database=address.dbname,
+        database=address.database,
     )
 
 
@@ -88,4 +89,4 @@ def test_a_taken_port_is_one_sentence_that_names_the_setting(own_places: Places)
 
 
 def test_a_given_server_is_used(database_url: str) -> None:
-    _connect(address_from_url(database_url)).close()
+    _connect(DatabaseAddress.from_url(database_url)).close()

@@ -4,15 +4,17 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import pymysql
 import pytest
 
-from embedded.database import Database, DatabaseAddress, address_from_url
+from embedded.database import Database, url_of
 from embedded.places import REPOSITORY, Places
 from tidegauge.domain.errors import InvalidInput
+from tidegauge.settings import DatabaseAddress
 
 
 def places_in(folder: Path) -> Places:
@@ -32,7 +34,7 @@ def database_server(places: Places) -> Iterator[DatabaseAddress]:
     """Give the server of DATABASE_URL, or one of our own until the block ends."""
     given = os.environ.get("DATABASE_URL")
     if given:
-        yield address_from_url(given)
+        yield DatabaseAddress.from_url(given)
         return
     database = Database(places, durable=False)
     try:
@@ -51,14 +53,14 @@ def empty_database(server: DatabaseAddress) -> Iterator[str]:
     name = f"tidegauge_{secrets.token_hex(6)}"
     _execute(server, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
     try:
-        yield DatabaseAddress(server.host, server.port, server.username, server.password, name).url
+        yield url_of(replace(server, database=name))
     finally:
         _execute(server, f"DROP DATABASE IF EXISTS {name}")
 
 
 def _execute(server: DatabaseAddress, statement: str) -> None:
     connection = pymysql.connect(
-        host=server.host, port=server.port, user=server.username, password=server.password
+        host=server.host, port=server.port, user=server.user, password=server.password
     )
     try:
         with connection.cursor() as cursor:

@@ -1,0 +1,127 @@
+"""Makes the virtual environments: uv, the project's own, the engine's and SAM's.
+
+Runs on a bare Python 3.11 (`make setup`), so it imports the standard library alone. Each
+environment is made once, and anew only when its list of packages or the Python version changes.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TOOLS = REPOSITORY / ".tidegauge" / "envs"
+REQUIREMENTS = Path(__file__).resolve().parent
+MINIMUM = (3, 11)
+
+
+class SetupFailed(Exception):
+    """An environment cannot be made; the message says what to do."""
+
+
+def environment(name: str, *, tools: Path = TOOLS) -> Path:
+    """Return the environment of a `requirements-NAME.txt`, made or brought up to date first.
+
+    Args:
+        name: uv, engine or sam.
+        tools: Folder that holds the environments.
+
+    Raises:
+        SetupFailed: venv is missing, or the packages cannot be installed.
+    """
+    listed = REQUIREMENTS / f"requirements-{name}.txt"
+    folder = tools / name
+    stamp = folder / "tidegauge-stamp"
+    wanted = hashlib.sha256(listed.read_bytes() + sys.version.encode()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return folder
+    tools.mkdir(parents=True, exist_ok=True)
+    with (tools / f"{name}.lock").open("w") as lock:
+        # Two test processes may want it at once.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (stamp.exists() and stamp.read_text() == wanted):
+            _make(name, listed, folder)
+            stamp.write_text(wanted)
+    return folder
+
+
+def project_environment(*, tools: Path = TOOLS) -> Path:
+    """Return `.venv`, brought in step with `uv.lock`. Raises SetupFailed."""
+    uv = environment("uv", tools=tools) / "bin" / "uv"
+    # uv knows what is there: it is quick when nothing changed.
+    _run(
+        [str(uv), "sync", "--frozen", "--quiet", "--python", sys.executable],
+        log=tools / "project.log",
+    )
+    return REPOSITORY / ".venv"
+
+
+def _make(name: str, listed: Path, folder: Path) -> None:
+    _check_venv()
+    log = folder.with_suffix(".log")
+    # Half an environment, or one of another Python, is worse than none.
+    shutil.rmtree(folder, ignore_errors=True)
+    _run([sys.executable, "-m", "venv", str(folder)], log=log)
+    python = str(folder / "bin" / "python")
+    if name == "uv":
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    else:
+        uv = environment("uv", tools=folder.parent) / "bin" / "uv"
+        install = [str(uv), "pip", "install", "--quiet", "--python", python]
+    _run([*install, "--require-hashes", "-r", str(listed)], log=log)
+
+
+def _check_venv() -> None:
+    try:
+        import ensurepip  # noqa: F401
+        import venv  # noqa: F401
+    except ImportError as error:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        msg = (
+            f"this Python {version} cannot make virtual environments: install its venv package"
+            f" (Debian, Ubuntu: apt-get install python{version}-venv)"
+        )
+        raise SetupFailed(msg) from error
+
+
+def _run(command: Sequence[str], *, log: Path) -> None:
+    told = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    with log.open("wb") as output:
+        code = subprocess.run(  # noqa: S603 - commands of ours, no shell
+            list(command),
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**told, "UV_PYTHON_DOWNLOADS": "never"},
+            check=False,
+        ).returncode
+    if code == 0:
+        return
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    if any("No space left" in line for line in lines):
+        msg = f"the disk is full: {TOOLS} needs about 700 MB"
+    else:
+        msg = f"could not set up {log.stem}: {(lines or ['no output'])[-1].strip()} (see {log})"
+    raise SetupFailed(msg)
+
+
+def main() -> int:
+    """Make the project's environment for `make setup`; 2 and one sentence when it cannot be."""
+    if sys.version_info < MINIMUM:
+        sys.stderr.write("Tidegauge needs Python 3.11 or newer\n")
+        return 2
+    try:
+        project_environment()
+    except SetupFailed as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
