@@ -1,0 +1,183 @@
+"""The connection to MySQL or MariaDB, and what its errors ask of the caller.
+
+A transaction is READ COMMITTED. On any error it is rolled back, or its connection closed, and the
+whole batch has to come again: 1205 undoes a single statement only, and the outcome of a COMMIT that
+did not answer is unknown.
+"""
+
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pymysql
+from pymysql.constants import CR, ER
+
+from tidegauge.domain.errors import BrokenInvariant, Misconfigured, TidegaugeError, Transient
+from tidegauge.settings import DatabaseAddress, DatabaseSettings
+
+if TYPE_CHECKING:
+    from pymysql.connections import Connection
+    from pymysql.cursors import Cursor
+
+# What each error of server or client asks for; any other one is a fault of ours or of the schema.
+ERROR_TABLE: dict[int, tuple[type[TidegaugeError], str]] = {
+    ER.LOCK_WAIT_TIMEOUT: (Transient, "waited too long for a lock"),
+    ER.LOCK_DEADLOCK: (Transient, "chosen as victim of a deadlock"),
+    ER.CON_COUNT_ERROR: (Transient, "the server has too many connections"),
+    ER.SERVER_SHUTDOWN: (Transient, "the server is shutting down"),
+    ER.OPTION_PREVENTS_STATEMENT: (Transient, "the server is read-only, as during a fail-over"),
+    ER.QUERY_INTERRUPTED: (Transient, "the statement was interrupted"),
+    ER.DISK_FULL: (Transient, "the server's disk is full"),
+    ER.RECORD_FILE_FULL: (Transient, "the server's disk or table is full"),
+    1927: (Transient, "the connection was killed"),
+    CR.CR_SERVER_GONE_ERROR: (Transient, "the server has gone away"),
+    CR.CR_SERVER_LOST: (Transient, "the connection to the server was lost"),
+    CR.CR_CONN_HOST_ERROR: (Transient, "the server cannot be reached"),
+    CR.CR_CONNECTION_ERROR: (Transient, "the server cannot be reached"),
+    ER.ACCESS_DENIED_ERROR: (Misconfigured, "the database refuses this account or password"),
+    ER.DBACCESS_DENIED_ERROR: (Misconfigured, "the account may not use this database"),
+    ER.BAD_DB_ERROR: (Misconfigured, "the database does not exist"),
+    ER.NO_SUCH_TABLE: (Misconfigured, "a table is missing: run `tidegauge migrate`"),
+    ER.BAD_FIELD_ERROR: (Misconfigured, "a column is missing: run `tidegauge migrate`"),
+}
+_CLIENT_ERRORS = range(2000, 3000)
+_LOCK_WAIT_SECONDS = 5
+_CONNECT_SECONDS = 5
+
+
+def translate(error: pymysql.MySQLError | OSError) -> TidegaugeError:
+    """Return what an error of the driver asks of the caller."""
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    known = ERROR_TABLE.get(code)
+    if known is None:
+        lost = isinstance(error, (pymysql.InterfaceError, OSError)) or code in _CLIENT_ERRORS
+        known = (
+            (Transient, "the connection to the database broke")
+            if lost
+            else (BrokenInvariant, "the database refused a statement")
+        )
+    kind, meaning = known
+    sentence = f"{meaning} ({code})" if code else meaning
+    return Misconfigured([sentence]) if kind is Misconfigured else kind(sentence)
+
+
+class Database:
+    """One connection, opened on first use, dropped on any error, never shared between threads.
+
+    Args:
+        locate: Gives address and account; called with True after the server refused them, so that a
+            secret that was rotated is read anew.
+        needs_tls: Tells whether a connection to an address must be encrypted.
+        idle_seconds: The server closes a connection that is silent for so long: just above the
+            function's timeout, so that a dead process does not hold a lock for hours.
+    """
+
+    def __init__(
+        self,
+        locate: Callable[[bool], DatabaseAddress],
+        *,
+        needs_tls: Callable[[DatabaseAddress], bool],
+        idle_seconds: int = 70,
+    ) -> None:
+        self._locate = locate
+        self._needs_tls = needs_tls
+        self._idle_seconds = idle_seconds
+        self._open: Connection[Cursor] | None = None
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: DatabaseSettings,
+        secret: Callable[[bool], DatabaseAddress] | None = None,
+        *,
+        idle_seconds: int = 70,
+    ) -> "Database":
+        """Return the database that the settings name.
+
+        Args:
+            settings: With `DATABASE_URL`, or with the name of a secret.
+            secret: Reads that secret; needed where there is no URL.
+            idle_seconds: As for the class.
+        """
+        address = settings.address()
+
+        def locate(refused: bool) -> DatabaseAddress:
+            if address is not None:
+                return address
+            if secret is None:
+                raise Misconfigured(["set DATABASE_URL to mysql://user:password@host:3306/name"])
+            return secret(refused)
+
+        return cls(locate, needs_tls=settings.needs_tls, idle_seconds=idle_seconds)
+
+    @contextmanager
+    def transaction(self) -> Iterator["Cursor"]:
+        """Give a cursor in a new transaction; commit on leaving, roll back on any exception.
+
+        Raises:
+            Transient: do the whole transaction again; after a lost COMMIT its outcome is unknown.
+            Misconfigured: account, database or schema are not what the code needs.
+            BrokenInvariant: the server refused a statement that is always sound.
+        """
+        try:
+            connection = self._connection()
+            connection.begin()
+            with connection.cursor() as cursor:
+                yield cursor
+            connection.commit()
+        except (pymysql.MySQLError, OSError) as error:
+            self.close()
+            raise translate(error) from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _connection(self) -> "Connection[Cursor]":
+        if self._open is None:
+            try:
+                self._open = self._connect(self._locate(False))
+            except pymysql.OperationalError as error:
+                if error.args[0] != ER.ACCESS_DENIED_ERROR:
+                    raise
+                self._open = self._connect(self._locate(True))
+        return self._open
+
+    def _connect(self, address: DatabaseAddress) -> "Connection[Cursor]":
+        options: dict[str, Any] = {}
+        if self._needs_tls(address):
+            options["ssl"] = ssl.create_default_context()
+        connection = pymysql.connect(
+            host=address.host,
+            port=address.port,
+            user=address.user,
+            password=address.password,
+            database=address.database,
+            charset="utf8mb4",
+            autocommit=False,
+            connect_timeout=_CONNECT_SECONDS,
+            init_command="SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+            **options,
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SET SESSION time_zone = '+00:00',"
+                " sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION',"
+                " innodb_lock_wait_timeout = %s, wait_timeout = %s",
+                (_LOCK_WAIT_SECONDS, self._idle_seconds),
+            )
+        return connection
+
+    def _roll_back(self) -> None:
+        if self._open is None:
+            return
+        try:
+            self._open.rollback()
+        except (pymysql.MySQLError, OSError):
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection, if one is open; the server rolls back what was not committed."""
+        connection, self._open = self._open, None
+        if connection is not None and connection.open:
+            connection._force_close()  # type: ignore[attr-defined]  # noqa: SLF001 - says no goodbye to a dead server

@@ -1,0 +1,25 @@
+"""Times and series as MySQL holds them: DATETIME(3) in UTC, VARBINARY."""
+
+from datetime import datetime, timedelta
+from typing import overload
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - DATETIME has no zone; the session's is UTC
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+@overload
+def to_sql(time_ms: int) -> datetime: ...
+@overload
+def to_sql(time_ms: int | None) -> datetime | None: ...
+def to_sql(time_ms: int | None) -> datetime | None:
+    """Return ms since the epoch as DATETIME(3) in UTC; None stays None."""
+    return None if time_ms is None else _EPOCH + time_ms * _MILLISECOND
+
+
+@overload
+def from_sql(moment: datetime) -> int: ...
+@overload
+def from_sql(moment: datetime | None) -> int | None: ...
+def from_sql(moment: datetime | None) -> int | None:
+    """Return a DATETIME(3) in UTC as ms since the epoch; None stays None."""
+    return None if moment is None else (moment - _EPOCH) // _MILLISECOND
