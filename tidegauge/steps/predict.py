@@ -1,0 +1,189 @@
+"""The predict step: judge what is announced and unjudged of the series that a doorbell names.
+
+Takes generation and series, gives predictions, verdicts, incidents and alerts in the store. Asks
+the predictor once for each slice, before any lock. What it does is decided by the store alone:
+doorbells may come twice, late or in any order.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence, Set
+from itertools import islice
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from tidegauge.domain.announcement import read_announcement
+from tidegauge.domain.count import CompletedWindow
+from tidegauge.domain.errors import Rejected, UnusableAnswer
+from tidegauge.domain.event import RejectReason
+from tidegauge.domain.history import FeatureRows, feature_rows
+from tidegauge.domain.judging import Answer, JudgedSeries, JudgingRules, SeriesBacklog, judge_series
+from tidegauge.domain.prediction import PredictionStatus, expected_of
+from tidegauge.domain.verdict import Reason, Verdict
+from tidegauge.ports import JudgingStore, Predictor, Scores, SliceLimits
+
+MAX_SERIES_PER_SLICE: Final = 200
+MAX_STEPS_PER_SLICE: Final = 2_000
+MAX_ROWS_PER_SLICE: Final = 4_000
+
+# A series that somebody else judged meanwhile is read again; so often in a row only if the store
+# gives the same backlog without ever letting it be written.
+_MAX_FRUITLESS: Final = 100
+
+
+class Doorbell(msgspec.Struct, frozen=True):
+    """What a message on the stream of windows says to the judging side."""
+
+    generation: int
+    series: tuple[str, ...]
+
+
+class PredictOutcome(msgspec.Struct):
+    """What one run judged.
+
+    Attributes:
+        windows: Revisions judged or found not to be judged.
+        anomalous: Those of them that were too high or too low.
+        not_judged: Those that were not judged.
+        errors: Those for which the predictor answered nonsense.
+        alerts: Alerts written to the outbox.
+        slices: Slices read, each with at most one call of the predictor.
+    """
+
+    windows: int = 0
+    anomalous: int = 0
+    not_judged: int = 0
+    errors: int = 0
+    alerts: int = 0
+    slices: int = 0
+
+
+def read_doorbell(payload: bytes) -> Doorbell:
+    """Return the generation and the series that an announcement names.
+
+    Raises:
+        Rejected: it is no announcement. Nothing is lost: the sweep rings for what is unjudged.
+    """
+    try:
+        window = read_announcement(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Rejected(RejectReason.NOT_AN_EVENT) from error
+    return Doorbell(window.generation, tuple(item.series for item in window.series))
+
+
+class PredictStep:
+    """Judges backlogs; holds nothing between runs.
+
+    Args:
+        store: Completed windows in, judgements out.
+        predictor: Answers feature rows; None while there is no model.
+        rules: The settings.
+    """
+
+    def __init__(
+        self, store: JudgingStore, predictor: Predictor | None, rules: JudgingRules
+    ) -> None:
+        self._store = store
+        self._predictor = predictor
+        self._rules = rules
+
+    def ring(self, doorbells: Sequence[Doorbell]) -> PredictOutcome:
+        """Judge all series that the doorbells of a batch name, each generation by itself."""
+        wanted: dict[int, set[str]] = {}
+        for doorbell in doorbells:
+            wanted.setdefault(doorbell.generation, set()).update(doorbell.series)
+        return self.run(wanted)
+
+    def run(self, wanted: Mapping[int, Set[str]]) -> PredictOutcome:
+        """Judge until nothing is left unjudged of the series wanted, by generation.
+
+        Raises:
+            Transient: store or predictor ask for another try; what was judged is kept, nothing is
+                skipped.
+        """
+        outcome = PredictOutcome()
+        for generation in sorted(wanted):
+            names = iter(sorted(wanted[generation], key=str.encode))
+            while chunk := list(islice(names, MAX_SERIES_PER_SLICE)):
+                self._judge_all(generation, chunk, outcome)
+        return outcome
+
+    def _judge_all(self, generation: int, series: list[str], outcome: PredictOutcome) -> None:
+        steps = max(1, min(MAX_STEPS_PER_SLICE, MAX_ROWS_PER_SLICE // len(series)))
+        limits = SliceLimits(self._rules.size_ms, steps)
+        fruitless = 0
+        while fruitless < _MAX_FRUITLESS:
+            backlogs = self._store.backlog(generation, series, limits)
+            if not backlogs:
+                return
+            outcome.slices += 1
+            judged = self._judge(backlogs)
+            written = set(self._store.write(judged))
+            fruitless = 0 if written else fruitless + 1
+            _note(outcome, (one for one in judged if one.series in written))
+
+    def _judge(self, backlogs: Sequence[SeriesBacklog]) -> list[JudgedSeries]:
+        features = [
+            feature_rows(backlog.counts, backlog.items, size_ms=self._rules.size_ms)
+            for backlog in backlogs
+        ]
+        answers = self._answers(features)
+        return [
+            judge_series(backlog, list(islice(answers, len(backlog.items))), self._rules)
+            for backlog in backlogs
+        ]
+
+    def _answers(self, features: Sequence[FeatureRows]) -> Iterator[Answer]:
+        """Ask the predictor once for all rows with enough history; one answer a row, in order."""
+        known = np.concatenate([one.known for one in features])
+        if self._predictor is None:
+            return iter([_NO_MODEL] * len(known))
+        enough = known >= self._rules.enough_windows
+        rows = np.vstack([one.rows for one in features])[enough].tolist()
+        scores = _ask(self._predictor, rows) if rows else Scores((), "")
+        scored = iter(scores.values)
+        return (
+            _answer(next(scored), scores.model_version) if asked else _TOO_LITTLE
+            for asked in enough.tolist()
+        )
+
+
+_NO_MODEL: Final = Answer(PredictionStatus.NONE, reason=Reason.NO_MODEL)
+_TOO_LITTLE: Final = Answer(PredictionStatus.NONE, reason=Reason.TOO_LITTLE_HISTORY)
+
+
+def _ask(predictor: Predictor, rows: list[list[float]]) -> Scores:
+    """Return one score a row; NaN for all where the answer fits no row."""
+    try:
+        scores = predictor.predict(rows)
+    except UnusableAnswer:
+        return Scores((math.nan,) * len(rows), "")
+    if len(scores.values) != len(rows):
+        return Scores((math.nan,) * len(rows), scores.model_version)
+    return scores
+
+
+def _answer(score: float, model_version: str) -> Answer:
+    expected = expected_of(score)
+    if expected is None:
+        return Answer(PredictionStatus.ERROR, None, model_version, Reason.ERROR)
+    return Answer(PredictionStatus.OK, expected, model_version)
+
+
+def _note(outcome: PredictOutcome, judged: Iterator[JudgedSeries]) -> None:
+    for series in judged:
+        outcome.windows += len(series.predictions)
+        outcome.alerts += len(series.alerts)
+        for prediction in series.predictions:
+            outcome.not_judged += prediction.verdict is Verdict.NOT_JUDGED
+            outcome.anomalous += prediction.verdict in (Verdict.TOO_HIGH, Verdict.TOO_LOW)
+            outcome.errors += prediction.status is PredictionStatus.ERROR
+
+
+def series_of(rows: Sequence[CompletedWindow]) -> dict[int, set[str]]:
+    """Return the series that completed windows name, by generation: what to `run`."""
+    wanted: dict[int, set[str]] = {}
+    for row in rows:
+        wanted.setdefault(row.generation, set()).add(row.series)
+    return wanted
