@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from tidegauge.adapters.fixture_lines import OverlongLine
 from tidegauge.adapters.fixtures import (
-    BadLine,
     FixtureKind,
     bare_blocks,
     open_fixture,
@@ -32,6 +31,7 @@ from tidegauge.domain.event import Event
 from tidegauge.domain.event_time import parse_time_ms
 from tidegauge.domain.features import FEATURE_NAMES, WEEK_MS, feature_matrix, stabilise
 from tidegauge.domain.linear_model import LinearModel, fit_linear_model
+from tidegauge.domain.record import Record
 from tidegauge.domain.window import window_of
 
 SIZE_MS = 300_000
@@ -153,7 +153,7 @@ def _payloads_of(path: Path) -> Iterator[bytes]:
     fixture = open_fixture(path)
     if fixture.kind is FixtureKind.RECORDED:
         for _, record in recorded_lines(fixture):
-            if not isinstance(record, BadLine):
+            if isinstance(record, Record):
                 yield record.data
         return
     for block in bare_blocks(fixture):
