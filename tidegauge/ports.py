@@ -122,8 +122,15 @@ class StoredMessage(msgspec.Struct, frozen=True):
 class Outbox(Protocol):
     """Messages written in the transactions that decided them, waiting to be sent."""
 
-    def pending(self, destination: Destination, limit: int) -> list[StoredMessage]:
-        """Return up to `limit` unsent messages, oldest first."""
+    def take(self, destination: Destination, limit: int) -> list[StoredMessage]:
+        """Take up to `limit` unsent messages, oldest first, that nobody else has taken.
+
+        What is neither marked sent nor released can be taken again after a minute.
+        """
+        ...
+
+    def release(self, numbers: Sequence[int]) -> None:
+        """Give back messages that were taken and could not be sent."""
         ...
 
     def mark_sent(self, numbers: Sequence[int]) -> None:

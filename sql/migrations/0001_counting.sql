@@ -108,6 +108,8 @@ CREATE TABLE IF NOT EXISTS outbox (
   message_key VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   payload MEDIUMBLOB NOT NULL,
   created_at DATETIME(3) NOT NULL,
+  taken_by CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  taken_until DATETIME(3) NULL,
   sent_at DATETIME(3) NULL,
   PRIMARY KEY (id),
   KEY unsent (destination, sent_at, id)

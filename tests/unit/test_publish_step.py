@@ -34,7 +34,7 @@ def outbox_of(*messages: tuple[Destination, bytes]) -> MemoryCountStore:
 
 
 def waiting(store: MemoryCountStore, destination: Destination) -> list[bytes]:
-    return [stored.message.payload for stored in store.pending(destination, 10_000)]
+    return [stored.message.payload for stored in store.take(destination, 10_000)]
 
 
 def test_each_destination_gets_its_messages_oldest_first() -> None:

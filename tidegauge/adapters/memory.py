@@ -6,6 +6,7 @@ time and write at their end, so an exception leaves nothing behind.
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 
 from tidegauge.domain.close import Closing, SeriesState, StepCount
 from tidegauge.domain.count import CompletedWindow
@@ -59,6 +60,7 @@ class MemoryCountStore:
         self._generations: dict[int, _Generation] = {}
         self._outbox: dict[int, OutboxMessage] = {}
         self._last_message = 0
+        self._taken: set[int] = set()
 
     def generation(self, identity: StreamIdentity) -> int:
         """Return the number of a stream generation, a new one for a stream not seen before."""
@@ -130,20 +132,26 @@ class MemoryCountStore:
             self._last_message += 1
             self._outbox[self._last_message] = message
 
-    def pending(self, destination: Destination, limit: int) -> list[StoredMessage]:
-        """Return up to `limit` unsent messages, oldest first."""
-        found: list[StoredMessage] = []
-        for number, message in self._outbox.items():
-            if message.destination is destination:
-                found.append(StoredMessage(number, message))
-                if len(found) == limit:
-                    break
+    def take(self, destination: Destination, limit: int) -> list[StoredMessage]:
+        """Take up to `limit` unsent messages, oldest first, until they are released."""
+        waiting = (
+            StoredMessage(number, message)
+            for number, message in self._outbox.items()
+            if message.destination is destination and number not in self._taken
+        )
+        found = list(islice(waiting, limit))
+        self._taken.update(stored.number for stored in found)
         return found
+
+    def release(self, numbers: Sequence[int]) -> None:
+        """Give back messages that could not be sent."""
+        self._taken.difference_update(numbers)
 
     def mark_sent(self, numbers: Sequence[int]) -> None:
         """Forget messages that were sent."""
         for number in numbers:
             self._outbox.pop(number, None)
+        self.release(numbers)
 
     def put_messages(self, messages: Sequence[OutboxMessage]) -> None:
         """Add messages that another store's transaction has decided to send."""

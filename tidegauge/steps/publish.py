@@ -42,15 +42,16 @@ def publish_outbox(
     failures: list[TidegaugeError] = []
     for destination, sink in sinks.items():
         sent[destination] = 0
-        pending = outbox.pending(destination, limit)
+        taken = outbox.take(destination, limit)
         size = MESSAGES_PER_SEND[destination]
         try:
-            for start in range(0, len(pending), size):
-                batch = pending[start : start + size]
+            for start in range(0, len(taken), size):
+                batch = taken[start : start + size]
                 sink.send([stored.message for stored in batch])
                 outbox.mark_sent([stored.number for stored in batch])
                 sent[destination] += len(batch)
         except TidegaugeError as error:
+            outbox.release([stored.number for stored in taken[sent[destination] :]])
             failures.append(error)
     if failures:
         first, *others = failures

@@ -16,19 +16,20 @@ from tidegauge.domain.close import CloseRules
 from tidegauge.domain.count import CompletedWindow
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.domain.event import Heartbeat, Rejection, RejectReason
-from tidegauge.domain.fold import CountRules, Quarantined
+from tidegauge.domain.fold import NO_FENCE, CountRules, Quarantined
 from tidegauge.domain.record import DecodedRecord
-from tidegauge.ports import CountStore, ShardListing, StreamIdentity
+from tidegauge.ports import CountStore, Destination, Outbox, ShardListing, StreamIdentity
 from tidegauge.steps.close import close_all
 from tidegauge.steps.collect import collect
 from tidegauge.steps.replay_clock import Beat, Told, Unconfirmed
 
 BARE_SHARD = "shardId-000000000000"
 _BATCH_RECORDS = 4000
+_MAX_BELLS = 10_000
 _LAST_HASH_KEY = (1 << 128) - 1
 
 
-class ReplayStore(CountStore, Protocol):
+class ReplayStore(CountStore, Outbox, Protocol):
     """A store of counts that a replay can watch and empty."""
 
     def take_quarantine(self, generation: int) -> list[tuple[str, Quarantined]]:
@@ -252,6 +253,7 @@ class OfflineReplay:
         announced = close_all(self._store, self._generation, self._close_rules)
         if not announced:
             return
+        self._drop_announcements()
         for row in announced:
             self._rows.setdefault(row.window_start_ms, {})[row.series] = row
         if self._judging is not None:
@@ -264,6 +266,11 @@ class OfflineReplay:
             # a late event may still bring a correction until its age limit has passed for good
             unsettled_ms = rules.max_event_age_ms + 2 * rules.size_ms + rules.lateness_ms
             self._give_out(watermark_ms - unsettled_ms)
+
+    def _drop_announcements(self) -> None:
+        """Empty the outbox of doorbells: judging is called directly here."""
+        while bells := self._store.take(Destination.WINDOWS, _MAX_BELLS):
+            self._store.mark_sent([bell.number for bell in bells])
 
     def _finish(self) -> ReplaySums:
         self._close()
@@ -292,6 +299,7 @@ class _Batch:
 
     def __init__(self, shard_id: str) -> None:
         self.shard_id = shard_id
+        self._last = NO_FENCE
         self.clear()
 
     def clear(self) -> None:
@@ -299,8 +307,10 @@ class _Batch:
         self._lines: list[int] = []
 
     def add(self, line: int, record: DecodedRecord) -> None:
-        self.records.append(record)
-        self._lines.append(line)
+        if record.sequence_number > self._last:  # else a redelivery, as the fence knows it
+            self._last = record.sequence_number
+            self.records.append(record)
+            self._lines.append(line)
 
     def line_of(self, sequence_number: int) -> int:
         at = bisect_left(self.records, sequence_number, key=lambda r: r.sequence_number)
