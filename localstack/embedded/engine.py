@@ -4,6 +4,7 @@ Its memory is its state: a stopped engine forgets streams, functions and secrets
 as its children, with its environment below their own variables.
 """
 
+import functools
 import os
 import shutil
 import sys
@@ -56,8 +57,8 @@ class EngineAddress:
         }
 
     def session(self) -> "LocalSession":
-        """Return a maker of clients for this engine."""
-        return LocalSession(self)
+        """Return the clients of this engine, made once."""
+        return _clients_of(self)
 
 
 class LocalSession:
@@ -73,9 +74,15 @@ class LocalSession:
         self.cloudformation = self.session.client("cloudformation", endpoint_url=self._url)
         self.kinesis = self.session.client("kinesis", endpoint_url=self._url)
         self.functions = self.session.client("lambda", endpoint_url=self._url)
+        self.s3 = self.session.client("s3", endpoint_url=self._url)
         self.secrets = self.session.client("secretsmanager", endpoint_url=self._url)
         self.sns = self.session.client("sns", endpoint_url=self._url)
         self.sqs = self.session.client("sqs", endpoint_url=self._url)
+
+
+@functools.cache
+def _clients_of(address: EngineAddress) -> LocalSession:
+    return LocalSession(address)
 
 
 class Engine:

@@ -1,0 +1,270 @@
+"""Builds the functions and deploys `template.yaml` to the engine.
+
+The same template as on AWS, with this machine's Python and processor. Nothing is done while what it
+is made from is unchanged. A stack that is out of date is never updated in place: the engine is
+started anew and deployed to, since emulators update less than they create.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from embedded.bootstrap import SetupFailed, environment
+from embedded.engine import EngineAddress, runtime_name
+from embedded.places import Places
+from embedded.processes import reason_in
+from tidegauge.domain.errors import InvalidInput
+from tidegauge.settings import DatabaseAddress
+
+STACK = "tidegauge"
+BUCKET = "tidegauge-artifacts"
+SECRET = "tidegauge/database"  # noqa: S105 - its name
+ENDPOINT = "tidegauge"
+DEPLOY_SECONDS = 180.0
+BUILD_SECONDS = 600.0
+_SOURCES = ("tidegauge", "consumers", "producers", "sql")
+_SOURCE_FILES = ("template.yaml", "samconfig.toml", "pyproject.toml", "uv.lock")
+_IGNORED = {"__pycache__", ".DS_Store"}
+
+
+class Outputs(msgspec.Struct, frozen=True, rename="pascal"):
+    """What the deployed stack is called in the engine."""
+
+    events_stream_name: str
+    events_stream_arn: str
+    windows_stream_name: str
+    alerts_topic_arn: str
+    collect_function_name: str
+    predict_function_name: str
+    sweep_function_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the template is deployed with.
+
+    Attributes:
+        heartbeats: Who is the clock of the events stream: sweep or producer.
+        events_shards: Shards of the events stream.
+        endpoint_name: The model's endpoint; empty for none.
+    """
+
+    heartbeats: str = "producer"
+    events_shards: int = 2
+    endpoint_name: str = ENDPOINT
+
+    @property
+    def build_parameters(self) -> dict[str, str]:
+        """Parameters that decide what an artifact holds."""
+        processor = platform.machine().lower()
+        architecture = "arm64" if processor in ("arm64", "aarch64") else "x86_64"
+        return {"PythonRuntime": runtime_name(), "Architecture": architecture}
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """All parameters of the template that differ from those for AWS."""
+        return {
+            **self.build_parameters,
+            "Platform": "emulator",
+            "Heartbeats": self.heartbeats,
+            "EventsShards": str(self.events_shards),
+            "EndpointName": self.endpoint_name,
+        }
+
+
+def source_hash(repository: Path, parameters: Mapping[str, str]) -> str:
+    """Return a hash of everything that a build and a deployment are made from."""
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    paths = [repository / name for name in _SOURCE_FILES]
+    for folder in _SOURCES:
+        paths.extend(
+            path
+            for path in (repository / folder).rglob("*")
+            if path.is_file() and not _IGNORED.intersection(path.parts)
+        )
+    for path in sorted(paths):
+        name = path.relative_to(repository).as_posix()
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{name} {content}\n".encode())
+    return digest.hexdigest()
+
+
+class Stack:
+    """The built and deployed functions of one state folder.
+
+    Args:
+        places: Its folders.
+        wanted: What the template is deployed with.
+    """
+
+    def __init__(self, places: Places, wanted: Wanted) -> None:
+        self._places = places
+        self._wanted = wanted
+        self._log = places.logs / "sam.log"
+        self._deployed = places.state / "deployed"
+
+    def build(self) -> bool:
+        """Build the artifacts unless they are up to date. Returns whether anything was done.
+
+        Raises:
+            InvalidInput: SAM cannot be set up, or the build failed.
+        """
+        made_from = source_hash(self._places.repository, self._wanted.build_parameters)
+        stamp = self._places.build / "made-from"
+        if stamp.exists() and stamp.read_text() == made_from:
+            return False
+        stamp.unlink(missing_ok=True)
+        self._sam(
+            "build",
+            "--build-dir",
+            str(self._places.build),
+            "--parameter-overrides",
+            *_pairs(self._wanted.build_parameters),
+            environment_of={},
+            seconds=BUILD_SECONDS,
+        )
+        stamp.write_text(made_from)
+        return True
+
+    def is_current(self, engine: EngineAddress, database: DatabaseAddress) -> bool:
+        """Return whether the engine runs what would be deployed now."""
+        if not self._deployed.exists() or self._deployed.read_text() != self._identity(database):
+            return False
+        return self.outputs(engine) is not None
+
+    def deploy(self, engine: EngineAddress, database: DatabaseAddress) -> Outputs:
+        """Deploy what was built to an engine that holds no stack yet.
+
+        Raises:
+            InvalidInput: the deployment failed; says where the log is.
+        """
+        self._deployed.unlink(missing_ok=True)
+        clients = engine.session()
+        clients.s3.create_bucket(Bucket=BUCKET)
+        secret = clients.secrets.create_secret(Name=SECRET, SecretString=secret_of(database))
+        parameters = {**self._wanted.parameters, "DatabaseSecretArn": secret["ARN"]}
+        self._sam(
+            "deploy",
+            "--template-file",
+            str(self._places.build / "template.yaml"),
+            "--stack-name",
+            STACK,
+            "--s3-bucket",
+            BUCKET,
+            "--no-resolve-s3",
+            "--no-confirm-changeset",
+            "--no-progressbar",
+            "--capabilities",
+            "CAPABILITY_IAM",
+            "CAPABILITY_AUTO_EXPAND",
+            "--parameter-overrides",
+            *_pairs(parameters),
+            environment_of=engine.environment,
+            seconds=DEPLOY_SECONDS,
+        )
+        outputs = self.outputs(engine)
+        if outputs is None:
+            msg = f"the stack was deployed but is not there (the whole log: {self._log})"
+            raise InvalidInput(msg)
+        self._deployed.write_text(self._identity(database))
+        return outputs
+
+    def outputs(self, engine: EngineAddress) -> Outputs | None:
+        """Return the names of the deployed stack; None if there is none."""
+        try:
+            stacks = engine.session().cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+        except ClientError:
+            return None
+        if stacks[0]["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            return None
+        told = {each["OutputKey"]: each["OutputValue"] for each in stacks[0].get("Outputs", [])}
+        return msgspec.convert(told, type=Outputs)
+
+    def _identity(self, database: DatabaseAddress) -> str:
+        parameters = {**self._wanted.parameters, "database": secret_of(database)}
+        return source_hash(self._places.repository, parameters)
+
+    def _sam(self, *arguments: str, environment_of: Mapping[str, str], seconds: float) -> None:
+        try:
+            tools = {
+                name: environment(name, tools=self._places.tools) for name in ("sam", "engine")
+            }
+        except SetupFailed as error:
+            raise InvalidInput(str(error)) from error
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        # SAM looks for the runtime's Python on the PATH: it shall find the one that will run it.
+        path = os.pathsep.join([str(tools["engine"] / "bin"), os.environ.get("PATH", "")])
+        command = [str(tools["sam"] / "bin" / "sam"), *arguments]
+        with self._log.open("wb") as output:
+            code = _run(
+                command,
+                folder=self._places.repository,
+                output=output.fileno(),
+                variables={
+                    **os.environ,
+                    "SAM_CLI_TELEMETRY": "0",
+                    "AWS_DEFAULT_REGION": "us-east-1",
+                    **environment_of,
+                    "PATH": path,
+                },
+                seconds=seconds,
+            )
+        if code != 0:
+            msg = f"sam {arguments[0]} failed: {reason_in(self._log)} (the whole log: {self._log})"
+            raise InvalidInput(msg)
+
+
+def secret_of(database: DatabaseAddress) -> str:
+    """Return the JSON of the secret that functions read."""
+    return json.dumps(
+        {
+            "host": database.host,
+            "port": database.port,
+            "username": database.user,
+            "password": database.password,
+            "dbname": database.database,
+        }
+    )
+
+
+def forget(places: Places) -> None:
+    """Drop what was built and deployed, so that the next run does both."""
+    shutil.rmtree(places.build, ignore_errors=True)
+    (places.state / "deployed").unlink(missing_ok=True)
+
+
+def _pairs(parameters: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in parameters.items()]
+
+
+def _run(
+    command: Sequence[str],
+    *,
+    folder: Path,
+    output: int,
+    variables: Mapping[str, str],
+    seconds: float,
+) -> int:
+    """Run a command to its end; 1 if it takes longer than `seconds`."""
+    try:
+        return subprocess.run(  # noqa: S603 - SAM of our own environment
+            list(command),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(variables),
+            timeout=seconds,
+            check=False,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return 1

@@ -1,0 +1,87 @@
+"""A fresh generation of the events stream: the same name, made anew, read from its beginning."""
+
+import time
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from embedded.engine import EngineAddress
+from embedded.stack import Outputs
+from tidegauge.domain.errors import InvalidInput
+
+READY_SECONDS = 30.0
+POLL_SECONDS = 0.1
+# What a mapping is made from; the rest of its description is state.
+_MAPPING_SETTINGS = (
+    "BatchSize",
+    "MaximumBatchingWindowInSeconds",
+    "ParallelizationFactor",
+    "StartingPosition",
+    "MaximumRetryAttempts",
+    "MaximumRecordAgeInSeconds",
+    "BisectBatchOnFunctionError",
+    "FunctionResponseTypes",
+)
+
+
+def fresh_generation(engine: EngineAddress, outputs: Outputs) -> None:
+    """Delete the events stream and make it anew, with its mapping and a cold function.
+
+    A generation is told from the next by the stream's creation time, so the new stream is made in
+    a later second. The mapping is made anew too: the engine keeps a mapping's position by shard,
+    and would skip as many records of the new stream as it had read of the old one. The function
+    starts cold, since a warm one may still believe in the old generation.
+
+    Raises:
+        InvalidInput: the engine did not do so in time.
+    """
+    clients = engine.session()
+    name = outputs.events_stream_name
+    summary = clients.kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
+    mappings = clients.functions.list_event_source_mappings(
+        EventSourceArn=outputs.events_stream_arn
+    )["EventSourceMappings"]
+    for mapping in mappings:
+        clients.functions.delete_event_source_mapping(UUID=mapping["UUID"])
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        clients.kinesis.delete_stream(StreamName=name, EnforceConsumerDeletion=True)
+        _await(engine, name, None, deadline)
+        clients.kinesis.create_stream(StreamName=name, ShardCount=summary["OpenShardCount"])
+        created = _await(engine, name, "ACTIVE", deadline)
+        if created != summary["StreamCreationTimestamp"].timestamp():
+            break
+        time.sleep(POLL_SECONDS)
+    clients.functions.update_function_configuration(
+        FunctionName=outputs.collect_function_name,
+        Description=f"Counts events of the stream made at {created:.0f}.",
+    )
+    for mapping in mappings:
+        settings: dict[str, Any] = {
+            key: value for key, value in mapping.items() if key in _MAPPING_SETTINGS
+        }
+        clients.functions.create_event_source_mapping(
+            FunctionName=outputs.collect_function_name,
+            EventSourceArn=outputs.events_stream_arn,
+            **settings,
+        )
+
+
+def _await(engine: EngineAddress, name: str, status: str | None, deadline: float) -> float:
+    """Wait until the stream has a status, None for gone; return its creation time in seconds."""
+    kinesis = engine.session().kinesis
+    while True:
+        try:
+            summary = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            if status is None:
+                return 0.0
+        else:
+            if summary["StreamStatus"] == status:
+                return summary["StreamCreationTimestamp"].timestamp()
+        if time.monotonic() > deadline:
+            msg = f"the engine did not make the stream {name} anew within {READY_SECONDS:.0f} s"
+            raise InvalidInput(msg)
+        time.sleep(POLL_SECONDS)
