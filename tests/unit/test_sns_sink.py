@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.botocore_shapes import request_problems
-from tidegauge.adapters.sns import AlertMessage, AlertSink, attributes_of, body_of, subject_of
+from tidegauge.adapters.sns import AlertSink, attributes_of, body_of, subject_of
+from tidegauge.domain.alert import Alert
 from tidegauge.domain.errors import BrokenInvariant
 from tidegauge.ports import Destination, OutboxMessage
 
-ALERT = AlertMessage(
+ALERT = Alert(
     id="a1b2",
     subject="Drop: order.placed 3 instead of 40",
     text="Between 10:00 and 10:05 UTC …\n",

@@ -10,12 +10,13 @@ import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from tidegauge.adapters.aws_client import client_config
 from tidegauge.adapters.aws_errors import aws_call
+from tidegauge.domain.alert import Alert
 from tidegauge.domain.errors import BrokenInvariant
 from tidegauge.ports import OutboxMessage
 
@@ -33,24 +34,6 @@ MAX_SMS_CHARS = 1600
 MAX_TEXT_CHARS = 16_000
 
 EMPTY_SUBJECT = "Tidegauge alert"
-
-
-class AlertMessage(msgspec.Struct, frozen=True):
-    """What the outbox holds for an alert, as JSON.
-
-    Attributes:
-        id: A hash of what it says, so that a redelivery is recognisable.
-        subject: One line that a person can read on a phone.
-        text: The body for people.
-        json: The body for machines.
-        attributes: Names and values to filter by.
-    """
-
-    id: str
-    subject: str
-    text: str
-    json: dict[str, Any]
-    attributes: dict[str, str]
 
 
 class AlertSink:
@@ -95,7 +78,7 @@ class AlertSink:
                 )
 
 
-def body_of(alert: AlertMessage) -> str:
+def body_of(alert: Alert) -> str:
     """Return the message by kind of subscriber: text for people, JSON for machines.
 
     Firehose and mobile push get the default, which is the text.
@@ -142,9 +125,9 @@ def attributes_of(values: Mapping[str, str]) -> dict[str, "MessageAttributeValue
     return attributes
 
 
-def _decoded(message: OutboxMessage) -> AlertMessage:
+def _decoded(message: OutboxMessage) -> Alert:
     try:
-        return msgspec.json.decode(message.payload, type=AlertMessage)
+        return msgspec.json.decode(message.payload, type=Alert)
     except msgspec.MsgspecError as error:
         msg = f"outbox message {message.message_key} is no alert: {error}"
         raise BrokenInvariant(msg) from error
