@@ -25,9 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         listener = socket.create_server((HOST, options.port), backlog=128)
     except OSError as error:
-        sys.stderr.write(
-            f"cannot listen on {HOST}:{options.port}: {error.strerror}; choose another --port\n"
-        )
+        # create_server adds words of its own to the error's text.
+        why = os.strerror(error.errno or 0)
+        sys.stderr.write(f"cannot listen on {HOST}:{options.port}: {why}; choose another --port\n")
         return 2
     port = listener.getsockname()[1]
     if options.port_file:

@@ -57,6 +57,10 @@ def answer_of(
 
 
 def _rows_of(body: bytes) -> NDArray[np.float64]:
+    if b"_" in body:
+        # Python reads 1_000 as a number; no CSV means that.
+        msg = "a field is no number"
+        raise ValueError(msg)
     lines = [line for line in body.decode("utf-8").splitlines() if line.strip()]
     if not lines:
         msg = "no rows"

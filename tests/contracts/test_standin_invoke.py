@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,7 @@ def test_a_name_that_is_none_reaches_no_file(address: str, path: str) -> None:
     [
         ({"Body": b"1,2,3"}, 400, "Feature size of csv inference data 3 is not consistent"),
         ({"Body": b"1,2\n3"}, 400, "rows differ"),
+        ({"Body": b"1,2_0"}, 400, "a field is no number"),
         ({"Body": b"1,two"}, 400, "unable to evaluate payload provided"),
         ({"Body": b"1,\xff"}, 400, "unable to evaluate payload provided"),
         ({"Body": b""}, 400, "unable to evaluate payload provided"),
@@ -162,6 +164,25 @@ def test_a_replaced_model_answers_from_the_next_request_on(
     assert client.invoke_endpoint(**request)["InvokedProductionVariant"] == "second"
     (models / "young.tar.gz").unlink()
     assert refused(client, EndpointName="young")["Error"]["Code"] == "ValidationError"
+
+
+def test_no_request_fails_while_the_model_is_replaced_again_and_again(
+    client: "SageMakerRuntimeClient", models: Path
+) -> None:
+    path = models / "busy.tar.gz"
+    write_model(path, model_of(0.0, version="v0"))
+
+    def ask(_number: int) -> tuple[str, float]:
+        answer = client.invoke_endpoint(EndpointName="busy", ContentType="text/csv", Body=b"1")
+        score = json.loads(answer["Body"].read())["predictions"][0]["score"]
+        return answer["InvokedProductionVariant"], score
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = threads.map(ask, range(200))
+        for number in range(1, 50):
+            write_model(path, model_of(float(number), version=f"v{number}"))
+    # Each answer is one model's own: never the name of one and the score of another.
+    assert all(version == f"v{score:.0f}" for version, score in answers)
 
 
 def test_ping_answers(address: str) -> None:

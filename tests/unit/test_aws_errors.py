@@ -1,5 +1,8 @@
 """The table of AWS's errors: every row of it, and that none is missing."""
 
+import subprocess
+import sys
+
 import botocore.exceptions
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
@@ -117,3 +120,10 @@ def test_every_error_that_our_calls_may_answer_is_listed(service: str, operation
 def test_foreign_errors_pass_unchanged() -> None:
     with pytest.raises(ZeroDivisionError), aws_call("trying"):
         raise ZeroDivisionError
+
+
+def test_importing_the_adapters_loads_no_aws_library() -> None:
+    modules = ("aws_client", "aws_errors", "kinesis", "model_file", "sagemaker", "secrets", "sns")
+    imports = "; ".join(f"import tidegauge.adapters.{module}" for module in modules)
+    check = "assert not {'boto3', 'botocore'} & set(sys.modules), 'loaded at import'"
+    subprocess.run([sys.executable, "-c", f"import sys; {imports}; {check}"], check=True)  # noqa: S603
