@@ -13,7 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from tidegauge.domain.close import CloseRules
 from tidegauge.domain.errors import Misconfigured
+from tidegauge.domain.fold import CountRules
 from tidegauge.setting_reader import Reader
 
 _DAY_SECONDS = 86_400
@@ -109,6 +111,33 @@ class WindowSettings(Settings):
         """Silence after which a series is retired, ms."""
         return self.series_idle_days * _DAY_SECONDS * 1000
 
+    def close_rules(self) -> CloseRules:
+        """Return what decides which windows are announced."""
+        return CloseRules(
+            size_ms=self.size_ms,
+            lateness_ms=self.lateness_ms,
+            max_event_age_ms=self.max_event_age_ms,
+            series_idle_ms=self.series_idle_ms,
+            max_series=self.max_series,
+            max_rows=self.max_rows_per_close,
+        )
+
+    def count_rules(self, *, clock_source: str, clock_is_sweep: bool) -> CountRules:
+        """Return what decides which events are counted where.
+
+        Args:
+            clock_source: The CloudEvents `source` of the stream's heartbeats.
+            clock_is_sweep: Whether they come from the sweep and not from a replay.
+        """
+        return CountRules(
+            size_ms=self.size_ms,
+            lateness_ms=self.lateness_ms,
+            max_future_skew_ms=self.max_future_skew_ms,
+            max_event_age_ms=self.max_event_age_ms,
+            clock_source=clock_source,
+            clock_is_sweep=clock_is_sweep,
+        )
+
     @property
     def quarantine_max_bytes(self) -> int:
         """Bytes kept of rejected records."""
@@ -144,6 +173,11 @@ class WindowSettings(Settings):
             settings.max_event_age_ms >= settings.size_ms + settings.lateness_ms,
             "MAX_EVENT_AGE_HOURS must cover WINDOW_SECONDS and ALLOWED_LATENESS_SECONDS together, "
             "else events that are on time would be set aside as too old",
+        )
+        reader.require(
+            settings.series_idle_days * 24 >= settings.max_event_age_hours,
+            "SERIES_IDLE_DAYS must be no shorter than MAX_EVENT_AGE_HOURS, else a series could "
+            "retire before its late events are counted",
         )
         return settings
 

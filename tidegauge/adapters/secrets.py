@@ -7,28 +7,12 @@ by refusing it: then, and only then, ask for `renewed()`.
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from tidegauge.adapters.aws_client import client_config
 from tidegauge.adapters.aws_errors import aws_call
-from tidegauge.domain.errors import Misconfigured
+from tidegauge.settings import DatabaseAddress, DatabaseSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
-
-
-class DatabaseCredentials(msgspec.Struct, frozen=True):
-    """Where the database is and who logs in; the password is never printed."""
-
-    host: str
-    port: int
-    username: str
-    password: str
-    dbname: str
-
-    def __repr__(self) -> str:
-        """Leave the password out, lest it reach a log."""
-        return f"DatabaseCredentials({self.username}@{self.host}:{self.port}/{self.dbname})"
 
 
 class DatabaseSecret:
@@ -42,7 +26,7 @@ class DatabaseSecret:
     def __init__(self, arn: str, *, client: "SecretsManagerClient | None" = None) -> None:
         self._arn = arn
         self._given_client = client
-        self._kept: DatabaseCredentials | None = None
+        self._kept: DatabaseAddress | None = None
 
     @cached_property
     def _client(self) -> "SecretsManagerClient":
@@ -53,7 +37,11 @@ class DatabaseSecret:
         with aws_call("making a Secrets Manager client"):
             return boto3.client("secretsmanager", config=client_config())
 
-    def credentials(self) -> DatabaseCredentials:
+    def locate(self, refused: bool) -> DatabaseAddress:
+        """Return where to log in; read anew if the database refused what was kept."""
+        return self.renewed() if refused else self.credentials()
+
+    def credentials(self) -> DatabaseAddress:
         """Return the credentials, from memory if they were read before.
 
         Raises:
@@ -62,7 +50,7 @@ class DatabaseSecret:
         """
         return self._kept or self.renewed()
 
-    def renewed(self) -> DatabaseCredentials:
+    def renewed(self) -> DatabaseAddress:
         """Read the secret anew: for when the database refused what was kept (its error 1045).
 
         Raises:
@@ -72,14 +60,11 @@ class DatabaseSecret:
         client = self._client
         with aws_call(f"reading secret {self._arn}"):
             answer = client.get_secret_value(SecretId=self._arn)
-        try:
-            # Rotation templates write the port as a number or as text.
-            self._kept = msgspec.json.decode(
-                answer.get("SecretString", ""), type=DatabaseCredentials, strict=False
-            )
-        except msgspec.MsgspecError as error:
-            # The error names the field, never its value; it is not chained all the same, since
-            # a malformed secret is still a secret.
-            problem = f"secret {self._arn} is not host, port, username, password, dbname: {error}"
-            raise Misconfigured([problem]) from None
+        self._kept = DatabaseAddress.from_secret(answer.get("SecretString", ""))
         return self._kept
+
+
+def secret_of(settings: DatabaseSettings) -> DatabaseSecret | None:
+    """Return the secret that the settings name, or None where they hold an address."""
+    arn = settings.database_secret_arn
+    return DatabaseSecret(arn) if arn else None

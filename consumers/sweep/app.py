@@ -1,0 +1,81 @@
+"""sweep on Lambda: once a minute, what no single batch can be trusted to do.
+
+A sweep that fails is raised and logged; the next minute's does what it left.
+"""
+
+import os
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from tidegauge.adapters.kinesis import KinesisStream, WindowsSink
+from tidegauge.adapters.mysql.connection import Database
+from tidegauge.adapters.mysql.counting import MysqlCountStore
+from tidegauge.adapters.mysql.outbox import MysqlOutbox
+from tidegauge.adapters.mysql.sweeping import MysqlSweepStore
+from tidegauge.adapters.secrets import secret_of
+from tidegauge.adapters.sns import AlertSink
+from tidegauge.ports import Destination
+from tidegauge.settings import (
+    AlertSettings,
+    DatabaseSettings,
+    StreamSettings,
+    WindowSettings,
+    read_settings,
+)
+from tidegauge.steps.sweep import Swept, sweep
+
+logger = Logger()
+metrics = Metrics()
+tracer = Tracer()
+
+
+@cache
+def sweep_step() -> Callable[[], Swept]:
+    """Build the step once per process, on first use."""
+    windows, streams, alerts, databases = read_settings(
+        os.environ, WindowSettings, StreamSettings, AlertSettings, DatabaseSettings
+    )
+    secret = secret_of(databases)
+    locate = secret.locate if secret else None
+    database = Database.from_settings(databases, locate)
+    return partial(
+        sweep,
+        store=MysqlCountStore(database),
+        sweeps=MysqlSweepStore(
+            database, Database.from_settings(databases, locate), size_ms=windows.size_ms
+        ),
+        outbox=MysqlOutbox(database),
+        sinks={
+            Destination.WINDOWS: WindowsSink(KinesisStream(streams.windows_stream)),
+            Destination.ALERTS: AlertSink(alerts.alerts_topic_arn),
+        },
+        stream=KinesisStream(streams.events_stream),
+        close_rules=windows.close_rules(),
+    )
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+@tracer.capture_lambda_handler
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001
+    """Do one sweep. Raises what the next minute has to try again."""
+    swept = sweep_step()()
+    if not swept.ran:
+        logger.info("another sweep is running")
+        return {"completed": 0}
+    logger.info(
+        "swept",
+        shards=swept.shards,
+        completed=swept.completed,
+        watermark_ms=swept.watermark_ms,
+        rung=swept.rung,
+        sent=swept.sent,
+    )
+    metrics.add_metric("WindowsCompleted", MetricUnit.Count, swept.completed)
+    metrics.add_metric("SeriesRungAgain", MetricUnit.Count, swept.rung)
+    return {"completed": swept.completed}

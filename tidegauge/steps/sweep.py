@@ -1,0 +1,85 @@
+"""The sweep step: each minute, what no single batch can be trusted to do.
+
+Registers the stream's shards, closes what the watermark has passed, rings again for series that
+wait for a verdict, and publishes the outbox. It may run at any moment and any number of times; one
+runs at a time.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from tidegauge.domain.close import CloseRules
+from tidegauge.ports import (
+    CountStore,
+    Destination,
+    MessageSink,
+    Outbox,
+    StreamLister,
+    SweepStore,
+)
+from tidegauge.steps.close import close_once
+from tidegauge.steps.publish import publish_outbox
+
+CLOSINGS_PER_SWEEP = 100
+MESSAGES_PER_SWEEP = 20_000
+RINGS_PER_SWEEP = 1_000
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """What one sweep did.
+
+    Attributes:
+        ran: False if another sweep was at it.
+        shards: Shards that the stream lists.
+        completed: Completed windows announced, corrections included.
+        watermark_ms: The stream's watermark; None while some shard has no stream time.
+        rung: Series that were rung for again.
+        sent: Outbox messages published.
+    """
+
+    ran: bool
+    shards: int = 0
+    completed: int = 0
+    watermark_ms: int | None = None
+    rung: int = 0
+    sent: int = 0
+
+
+def sweep(
+    *,
+    store: CountStore,
+    sweeps: SweepStore,
+    outbox: Outbox,
+    sinks: Mapping[Destination, MessageSink],
+    stream: StreamLister,
+    close_rules: CloseRules,
+) -> Swept:
+    """Do one sweep.
+
+    Raises:
+        Transient: something did not answer; what was done stays done, the next sweep does the rest.
+        Misconfigured: stream or database are not what the settings say.
+    """
+    with sweeps.only_one() as alone:
+        if not alone:
+            return Swept(ran=False)
+        identity, listing = stream.identity(), stream.shards()
+        generation = store.generation(identity)
+        store.register_shards(generation, listing)
+        completed = 0
+        for _ in range(CLOSINGS_PER_SWEEP):
+            outcome = close_once(store, generation, close_rules)
+            completed += len(outcome.rows)
+            if outcome.finished:
+                break
+        rung = sweeps.ring_again(RINGS_PER_SWEEP)
+        published = publish_outbox(outbox, sinks, limit=MESSAGES_PER_SWEEP)
+        return Swept(
+            ran=True,
+            shards=len(listing),
+            completed=completed,
+            watermark_ms=outcome.watermark_ms,
+            rung=rung,
+            sent=sum(published.sent.values()),
+        )
