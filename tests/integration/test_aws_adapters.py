@@ -1,43 +1,31 @@
 """The adapters of Kinesis, SNS and Secrets Manager on the embedded engine."""
 
 import json
-from collections.abc import Iterator
 
 import msgspec
 import pytest
 
-from embedded.engine import Engine, EngineAddress, LocalSession
-from tests.support.embedded import missing, places_in
+from embedded.engine import EngineAddress, LocalSession
 from tidegauge.adapters.clock import SystemClock
 from tidegauge.adapters.kinesis import KinesisStream, WindowsSink
-from tidegauge.adapters.secrets import DatabaseCredentials, DatabaseSecret
+from tidegauge.adapters.secrets import DatabaseSecret
 from tidegauge.adapters.sns import AlertSink
 from tidegauge.domain.alert import Alert
-from tidegauge.domain.errors import InvalidInput, Misconfigured
+from tidegauge.domain.errors import Misconfigured
 from tidegauge.ports import Destination, OutboxMessage, StreamEntry
+from tidegauge.settings import DatabaseAddress
 
 pytestmark = pytest.mark.engine
 
 HALF = 2**127
 
 
-@pytest.fixture(scope="module")
-def engine_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineAddress]:
-    engine = Engine(places_in(tmp_path_factory.mktemp("engine")))
-    try:
-        address = engine.up()
-    except InvalidInput as error:
-        missing(error)
-    yield address
-    engine.down()
-
-
 @pytest.fixture
-def aws(engine_address: EngineAddress, monkeypatch: pytest.MonkeyPatch) -> LocalSession:
+def aws(engine: EngineAddress, monkeypatch: pytest.MonkeyPatch) -> LocalSession:
     """Point every client that the adapters make at the engine."""
-    for name, value in engine_address.environment.items():
+    for name, value in engine.environment.items():
         monkeypatch.setenv(name, value)
-    return engine_address.session()
+    return engine.session()
 
 
 @pytest.fixture
@@ -150,7 +138,7 @@ def test_a_rotated_secret_is_seen_when_asked_for(aws: LocalSession) -> None:
     parts = {"host": "db", "port": 3306, "username": "u", "password": "old", "dbname": "d"}
     arn = aws.secrets.create_secret(Name="adapter", SecretString=json.dumps(parts))["ARN"]
     secret = DatabaseSecret(arn)
-    assert secret.credentials() == DatabaseCredentials("db", 3306, "u", "old", "d")
+    assert secret.credentials() == DatabaseAddress("db", 3306, "u", "old", "d")
     aws.secrets.put_secret_value(
         SecretId=arn, SecretString=json.dumps({**parts, "password": "new"})
     )

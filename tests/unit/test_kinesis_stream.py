@@ -5,6 +5,8 @@ from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.fake_kinesis import FakeKinesis
 from tidegauge.adapters.clock import Backoff
@@ -178,3 +180,23 @@ def test_the_windows_sink_puts_each_message_under_its_key() -> None:
         ("bucket-0", b"0"),
         ("bucket-1", b"1"),
     ]
+
+
+@given(
+    refusals=st.sets(st.tuples(st.integers(0, 6), st.integers(0, 19)), max_size=60),
+    lost=st.sets(st.integers(0, 6), max_size=3),
+    n_entries=st.integers(0, 20),
+)
+def test_whatever_is_refused_everything_is_stored_and_its_position_told(
+    refusals: set[tuple[int, int]], lost: set[int], n_entries: int
+) -> None:
+    gone = ConnectTimeoutError(endpoint_url="http://127.0.0.1:1")
+    client = FakeKinesis(
+        refuse=lambda call, index: THROTTLED if (call, index) in refusals else None,
+        fail=lambda call: gone if call in lost else None,
+    )
+    texts = [b"%d" % number for number in range(n_entries)]
+    positions = stream_on(client, attempts=8).put([StreamEntry(text, "k") for text in texts])
+    assert sorted(client.stored) == sorted(texts)
+    at = [position.sequence_number - 10**55 - 1 for position in positions]
+    assert [client.stored[index] for index in at] == texts
