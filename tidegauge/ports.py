@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from tidegauge.domain.alert import Alert
 from tidegauge.domain.close import Closing, SeriesState, StepCount
 from tidegauge.domain.count import CompletedWindow
 from tidegauge.domain.errors import TidegaugeError
@@ -110,6 +111,11 @@ class OutboxMessage(msgspec.Struct, frozen=True):
     destination: Destination
     message_key: str
     payload: bytes
+
+
+def alert_message(alert: Alert) -> OutboxMessage:
+    """Return the outbox message of an alert: its id as the key, all of it as JSON."""
+    return OutboxMessage(Destination.ALERTS, alert.id, msgspec.json.encode(alert))
 
 
 class StoredMessage(msgspec.Struct, frozen=True):
@@ -257,6 +263,22 @@ class CountStore(Protocol):
 
     def closing(self, generation: int) -> AbstractContextManager[CloseTransaction]:
         """Lock the frontier for one closing; commit on leaving, roll back on an exception."""
+        ...
+
+
+class SweepStore(Protocol):
+    """What the sweep alone asks of the store."""
+
+    def only_one(self) -> AbstractContextManager[bool]:
+        """Give True to the one sweep of this store, False to any other meanwhile."""
+        ...
+
+    def ring_again(self, limit: int) -> int:
+        """Put a doorbell in the outbox for each series that waits too long for a verdict.
+
+        Returns:
+            How many series were rung for; at most `limit`. Intervals grow per series.
+        """
         ...
 
 

@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.domain.alert import Alert
 from tidegauge.domain.count import CompletedWindow
 from tidegauge.domain.features import history_windows
 from tidegauge.domain.history import CountHistory, ResidualHistory, trusted_count
@@ -22,7 +21,7 @@ from tidegauge.domain.judging import (
     oldest_residual_ms,
 )
 from tidegauge.domain.prediction import Position, Prediction, position_of
-from tidegauge.ports import Destination, OutboxMessage, SliceLimits
+from tidegauge.ports import OutboxMessage, SliceLimits, alert_message
 
 
 class _Series:
@@ -113,7 +112,7 @@ class MemoryJudgingStore:
     def write(self, judged: Sequence[JudgedSeries]) -> list[str]:
         """Write each series whose cursor still is where it was judged from."""
         written: list[str] = []
-        alerts: list[Alert] = []
+        messages: list[OutboxMessage] = []
         for one in judged:
             series = self._generations[one.generation][one.series]
             if series.cursor != one.follows:
@@ -122,9 +121,9 @@ class MemoryJudgingStore:
             for incident in one.incidents:
                 series.incidents[incident.incident_id] = incident
             series.cursor = one.cursor
-            alerts.extend(one.alerts)
+            messages += map(alert_message, one.alerts)
             written.append(one.series)
-        self._put_messages([alert_message(alert) for alert in alerts])
+        self._put_messages(messages)
         return written
 
     # --- readers
@@ -138,11 +137,6 @@ class MemoryJudgingStore:
         """Return the incidents by series, in the order of opening."""
         held = self._generations.get(generation, {})
         return {name: list(series.incidents.values()) for name, series in held.items()}
-
-
-def alert_message(alert: Alert) -> OutboxMessage:
-    """Return the outbox message of an alert."""
-    return OutboxMessage(Destination.ALERTS, alert.id, msgspec.json.encode(alert))
 
 
 def _counts(past: Sequence[_Past], items: Sequence[CompletedWindow], size_ms: int) -> CountHistory:

@@ -79,14 +79,21 @@ class PredictStep:
         store: Completed windows in, judgements out.
         predictor: Answers feature rows; None while there is no model.
         rules: The settings.
+        max_steps: Steps of a series in one slice at most; changes no verdict.
     """
 
     def __init__(
-        self, store: JudgingStore, predictor: Predictor | None, rules: JudgingRules
+        self,
+        store: JudgingStore,
+        predictor: Predictor | None,
+        rules: JudgingRules,
+        *,
+        max_steps: int = MAX_STEPS_PER_SLICE,
     ) -> None:
         self._store = store
         self._predictor = predictor
         self._rules = rules
+        self._max_steps = max_steps
 
     def ring(self, doorbells: Sequence[Doorbell]) -> PredictOutcome:
         """Judge all series that the doorbells of a batch name, each generation by itself."""
@@ -110,7 +117,7 @@ class PredictStep:
         return outcome
 
     def _judge_all(self, generation: int, series: list[str], outcome: PredictOutcome) -> None:
-        steps = max(1, min(MAX_STEPS_PER_SLICE, MAX_ROWS_PER_SLICE // len(series)))
+        steps = max(1, min(self._max_steps, MAX_ROWS_PER_SLICE // len(series)))
         limits = SliceLimits(self._rules.size_ms, steps)
         fruitless = 0
         while fruitless < _MAX_FRUITLESS:
