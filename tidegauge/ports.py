@@ -7,7 +7,7 @@ names a service.
 from collections.abc import Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -16,7 +16,10 @@ from tidegauge.domain.close import Closing, SeriesState, StepCount
 from tidegauge.domain.count import CompletedWindow
 from tidegauge.domain.errors import TidegaugeError
 from tidegauge.domain.fold import BatchCount, ShardState
-from tidegauge.domain.judging import JudgedSeries, SeriesBacklog
+
+if TYPE_CHECKING:
+    # Judging needs numpy, which collect and sweep are deployed without.
+    from tidegauge.domain.judging import JudgedSeries, SeriesBacklog
 
 
 class Clock(Protocol):
@@ -326,7 +329,7 @@ class JudgingStore(Protocol):
 
     def backlog(
         self, generation: int, series: Sequence[str], limits: SliceLimits
-    ) -> list[SeriesBacklog]:
+    ) -> "list[SeriesBacklog]":
         """Return the next unjudged steps of those series that have any, in order of series.
 
         The number of queries does not depend on the number of series.
@@ -336,7 +339,7 @@ class JudgingStore(Protocol):
         """
         ...
 
-    def write(self, judged: Sequence[JudgedSeries]) -> list[str]:
+    def write(self, judged: "Sequence[JudgedSeries]") -> list[str]:
         """Write, in one transaction, each series whose cursor still is where it was judged from.
 
         Locks the series in their order, checks the cursors, then writes predictions, incidents,

@@ -24,16 +24,8 @@ from tidegauge.domain.prediction import (
     position_of,
 )
 from tidegauge.domain.residual import SUM_LENGTHS, Fit, fit_residuals, fit_step_ms, memory_windows
-from tidegauge.domain.verdict import (
-    Judgement,
-    Reason,
-    Verdict,
-    WindowSum,
-    interval,
-    judge,
-    not_judged,
-    test_level,
-)
+from tidegauge.domain.sums import WindowSum, interval, judge, test_level
+from tidegauge.domain.verdict import Judgement, Reason, Verdict, not_judged
 
 _QUALITY_REASONS: Final = {
     Quality.GAP: Reason.GAP,
