@@ -4,8 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from embedded.engine import EngineAddress
+from embedded.local import Running
 from embedded.places import Places
-from tests.support.embedded import database_server, empty_database, places_in
+from tests.support.embedded import (
+    database_server,
+    deployed_stack,
+    empty_database,
+    engine_server,
+    places_in,
+)
 from tidegauge.settings import DatabaseAddress
 
 
@@ -34,3 +42,20 @@ def fresh_database_url(database_address: DatabaseAddress) -> Iterator[str]:
     """Address of an empty database for one test alone."""
     with empty_database(database_address) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineAddress]:
+    """An AWS engine of this test process, empty at first; tests name what they make."""
+    with engine_server(places_in(tmp_path_factory.mktemp("engine"))) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def stack(places: Places, database_address: DatabaseAddress) -> Iterator[Running]:
+    """The built and deployed functions with a database of their own, schema and model in place."""
+    with (
+        empty_database(database_address) as url,
+        deployed_stack(places, DatabaseAddress.from_url(url)) as running,
+    ):
+        yield running

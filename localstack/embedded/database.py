@@ -93,6 +93,7 @@ class Database:
 
     def __init__(self, places: Places, *, port: int = 0, durable: bool = True) -> None:
         self._home = places.state / "database"
+        self._password_file = places.password
         self._log = places.logs / "database.log"
         self._install_log = places.logs / "database-install.log"
         self._record = places.state / "database.pid"
@@ -109,7 +110,7 @@ class Database:
         if known is not None and self._password_file.exists():
             return self._address(known.port)
         processes.stop(self._record)
-        server = self._server()
+        server = self.install()
         self._make_room()
         self._initialise(server)
         port = self._choose_port()
@@ -129,15 +130,16 @@ class Database:
     def _data(self) -> Path:
         return self._home / "data"
 
-    @property
-    def _password_file(self) -> Path:
-        return self._home / "password"
-
     def _address(self, port: int) -> DatabaseAddress:
         password = self._password_file.read_text().strip()
         return DatabaseAddress(processes.LOOPBACK, port, USER, password, NAME)
 
-    def _server(self) -> Server:
+    def install(self) -> Server:
+        """Return the server on this machine, installed first if there is none.
+
+        Raises:
+            InvalidInput: it cannot be installed; says what to do.
+        """
         server = find_server()
         if server is None:
             install_database_server(log=self._install_log)

@@ -90,7 +90,7 @@ class Engine:
 
     Args:
         places: Its folders.
-        port: Port to listen on; 0 chooses a free one.
+        port: Port to listen on; 0 takes the usual one of local AWS engines, or a free one.
     """
 
     def __init__(self, places: Places, *, port: int = 0) -> None:
@@ -119,7 +119,9 @@ class Engine:
         except SetupFailed as error:
             raise InvalidInput(str(error)) from error
         port = processes.choose_port(
-            self._port, what="the AWS engine", setting="TIDEGAUGE_ENGINE_PORT"
+            self._port or (0 if processes.listens(PREFERRED_PORT) else PREFERRED_PORT),
+            what="the AWS engine",
+            setting="TIDEGAUGE_ENGINE_PORT",
         )
         address = EngineAddress(port)
         self._temporary.mkdir(parents=True)

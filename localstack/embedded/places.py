@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# Departures around the storm of 8-9 February 2013.
+STORM = "tests/fixtures/departures-2013-storm.jsonl.gz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +19,23 @@ class Places:
 
     Attributes:
         state: Servers' data, logs and pid files of this stack; may be deleted when it is down.
-        tools: Virtual environments of the engine and of SAM, shared by all stacks of a clone.
+        shared: What all stacks of a clone share: tools, and the artifacts that `sam build` made.
         repository: The clone that holds `template.yaml`.
     """
 
     state: Path
-    tools: Path
+    shared: Path = REPOSITORY / ".tidegauge"
     repository: Path = REPOSITORY
+
+    @property
+    def tools(self) -> Path:
+        """Virtual environments of the engine and of SAM."""
+        return self.shared / "envs"
+
+    @property
+    def build(self) -> Path:
+        """What `sam build` made; the same for all stacks, since only sources decide it."""
+        return self.shared / "build"
 
     @property
     def logs(self) -> Path:
@@ -31,13 +43,12 @@ class Places:
         return self.state / "logs"
 
     @property
-    def build(self) -> Path:
-        """What `sam build` made."""
-        return self.state / "build"
+    def password(self) -> Path:
+        """The file with the database's password."""
+        return self.state / "database" / "password"
 
 
 def default_places() -> Places:
-    """Return the places of `make run`: `.tidegauge` in the clone, or `TIDEGAUGE_STATE`."""
-    home = REPOSITORY / ".tidegauge"
+    """Return the places of `make run`: `.tidegauge/run` in the clone, or `TIDEGAUGE_STATE`."""
     state = os.environ.get("TIDEGAUGE_STATE")
-    return Places(state=Path(state).resolve() if state else home / "run", tools=home / "envs")
+    return Places(Path(state).resolve() if state else REPOSITORY / ".tidegauge" / "run")

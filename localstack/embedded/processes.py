@@ -149,7 +149,7 @@ def listens(port: int) -> bool:
 
 
 def choose_port(preferred: int, *, what: str, setting: str) -> int:
-    """Return `preferred` if it is free, a free port if it is 0.
+    """Return `preferred` if it is free, any free port if it is 0.
 
     Raises:
         InvalidInput: somebody listens on it.

@@ -5,11 +5,11 @@ is made from is unchanged. A stack that is out of date is never updated in place
 started anew and deployed to, since emulators update less than they create.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import platform
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -120,29 +120,42 @@ class Stack:
         """
         made_from = source_hash(self._places.repository, self._wanted.build_parameters)
         stamp = self._places.build / "made-from"
-        if stamp.exists() and stamp.read_text() == made_from:
-            return False
-        stamp.unlink(missing_ok=True)
-        self._sam(
-            "build",
-            "--build-dir",
-            str(self._places.build),
-            "--parameter-overrides",
-            *_pairs(self._wanted.build_parameters),
-            environment_of={},
-            seconds=BUILD_SECONDS,
-        )
-        stamp.write_text(made_from)
+        self._places.shared.mkdir(parents=True, exist_ok=True)
+        with (self._places.shared / "build.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a test run may build at the same time
+            if stamp.exists() and stamp.read_text() == made_from:
+                return False
+            stamp.unlink(missing_ok=True)
+            self._sam(
+                "build",
+                "--build-dir",
+                str(self._places.build),
+                "--parameter-overrides",
+                *_pairs(self._wanted.build_parameters),
+                environment_of={},
+                seconds=BUILD_SECONDS,
+            )
+            stamp.write_text(made_from)
         return True
 
-    def is_current(self, engine: EngineAddress, database: DatabaseAddress) -> bool:
+    def is_current(
+        self, engine: EngineAddress, database: DatabaseAddress, sagemaker_url: str
+    ) -> bool:
         """Return whether the engine runs what would be deployed now."""
-        if not self._deployed.exists() or self._deployed.read_text() != self._identity(database):
+        identity = self._identity(database, sagemaker_url)
+        if not self._deployed.exists() or self._deployed.read_text() != identity:
             return False
         return self.outputs(engine) is not None
 
-    def deploy(self, engine: EngineAddress, database: DatabaseAddress) -> Outputs:
+    def deploy(
+        self, engine: EngineAddress, database: DatabaseAddress, sagemaker_url: str
+    ) -> Outputs:
         """Deploy what was built to an engine that holds no stack yet.
+
+        Args:
+            engine: Where to.
+            database: What the functions find in their secret.
+            sagemaker_url: What the engine's functions find in their environment.
 
         Raises:
             InvalidInput: the deployment failed; says where the log is.
@@ -175,7 +188,7 @@ class Stack:
         if outputs is None:
             msg = f"the stack was deployed but is not there (the whole log: {self._log})"
             raise InvalidInput(msg)
-        self._deployed.write_text(self._identity(database))
+        self._deployed.write_text(self._identity(database, sagemaker_url))
         return outputs
 
     def outputs(self, engine: EngineAddress) -> Outputs | None:
@@ -189,8 +202,12 @@ class Stack:
         told = {each["OutputKey"]: each["OutputValue"] for each in stacks[0].get("Outputs", [])}
         return msgspec.convert(told, type=Outputs)
 
-    def _identity(self, database: DatabaseAddress) -> str:
-        parameters = {**self._wanted.parameters, "database": secret_of(database)}
+    def _identity(self, database: DatabaseAddress, sagemaker_url: str) -> str:
+        parameters = {
+            **self._wanted.parameters,
+            "database": secret_of(database),
+            "sagemaker": sagemaker_url,
+        }
         return source_hash(self._places.repository, parameters)
 
     def _sam(self, *arguments: str, environment_of: Mapping[str, str], seconds: float) -> None:
@@ -234,12 +251,6 @@ def secret_of(database: DatabaseAddress) -> str:
             "dbname": database.database,
         }
     )
-
-
-def forget(places: Places) -> None:
-    """Drop what was built and deployed, so that the next run does both."""
-    shutil.rmtree(places.build, ignore_errors=True)
-    (places.state / "deployed").unlink(missing_ok=True)
 
 
 def _pairs(parameters: Mapping[str, str]) -> list[str]:

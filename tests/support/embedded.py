@@ -12,14 +12,16 @@ import pymysql
 import pytest
 
 from embedded.database import Database, url_of
-from embedded.places import REPOSITORY, Places
+from embedded.engine import Engine, EngineAddress
+from embedded.local import LocalStack, Running
+from embedded.places import REPOSITORY, STORM, Places
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.settings import DatabaseAddress
 
 
 def places_in(folder: Path) -> Places:
-    """Return places of a stack of our own; the tools are shared with `make run`."""
-    return Places(state=folder, tools=REPOSITORY / ".tidegauge" / "envs")
+    """Return places of a stack of our own; tools and artifacts are shared with `make run`."""
+    return Places(folder)
 
 
 def missing(reason: object) -> NoReturn:
@@ -45,6 +47,34 @@ def database_server(places: Places) -> Iterator[DatabaseAddress]:
         yield address
     finally:
         database.down()
+
+
+@contextmanager
+def engine_server(places: Places) -> Iterator[EngineAddress]:
+    """Give an engine of our own, without a stack, until the block ends."""
+    engine = Engine(places)
+    try:
+        address = engine.up()
+    except InvalidInput as error:
+        missing(error)
+    try:
+        yield address
+    finally:
+        engine.down()
+
+
+@contextmanager
+def deployed_stack(places: Places, database: DatabaseAddress) -> Iterator[Running]:
+    """Give a stack of our own, built and deployed, until the block ends."""
+    local = LocalStack(places, database=database)
+    try:
+        running = local.up(REPOSITORY / STORM)
+    except InvalidInput as error:
+        missing(error)
+    try:
+        yield running
+    finally:
+        local.down()
 
 
 @contextmanager

@@ -1,0 +1,62 @@
+# Needs make and Python 3.11 or newer; everything else is set up under .tidegauge and .venv.
+.DEFAULT_GOAL := help
+.PHONY: help setup fmt check test unit build run down status invoke e2e constraints
+SHELL := /bin/sh
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { command -v $$python; break; }; done)
+BIN := .venv/bin
+UV := .tidegauge/envs/uv/bin/uv
+LOCAL := $(BIN)/python -m embedded
+EXPORT := $(UV) export --quiet --frozen --no-dev --no-hashes --no-annotate --no-header \
+	--no-emit-project --extra mysql --extra lambda --extra judge --no-emit-package botocore
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+setup: ## make .venv from uv.lock (quick when nothing changed)
+	@test -n "$(PYTHON)" || { echo "Tidegauge needs Python 3.11 or newer: install python3" >&2; exit 2; }
+	@$(PYTHON) -I localstack/embedded/bootstrap.py
+
+fmt: setup ## format the code
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+check: setup ## format, lint, types, import rules, template, lock: changes nothing
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(UV) lock --check --quiet
+	$(EXPORT) | diff - consumers/constraints.txt
+	$(LOCAL) validate
+
+test: setup ## all tests; sets up the servers that they need
+	$(LOCAL) prepare
+	$(BIN)/python -m pytest -q -n 2 tests/unit tests/property
+	$(BIN)/python -m pytest -q tests/contracts tests/integration tests/e2e
+
+unit: setup ## unit and property tests alone: no servers
+	$(BIN)/python -m pytest -q -n 2 tests/unit tests/property
+
+e2e: setup ## the deployed stack from the stream to the alert
+	$(BIN)/python -m pytest -q tests/e2e
+
+build: setup ## build the functions as the local engine runs them
+	$(LOCAL) build
+
+run: setup ## start everything, replay a recorded storm, show counts and alerts
+	@$(BIN)/tidegauge up --replay
+
+down: setup ## stop everything that `make run` started
+	@$(BIN)/tidegauge down
+
+status: setup ## what runs, and where
+	@$(BIN)/tidegauge status
+
+invoke: setup ## run one function on its event.json: make invoke F=collect
+	@$(LOCAL) invoke "$(F)"
+
+constraints: setup ## renew consumers/constraints.txt from uv.lock
+	$(EXPORT) --output-file consumers/constraints.txt >/dev/null

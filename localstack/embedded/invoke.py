@@ -1,0 +1,70 @@
+"""`make invoke F=collect`: runs one function's handler on its event.json, without Docker.
+
+The handler runs in this process against the running local stack, with the variables that the
+deployed function has there.
+"""
+
+import importlib
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from embedded.local import Running
+from tidegauge.domain.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What Lambda hands a handler beside the event, as far as Powertools reads it."""
+
+    function_name: str
+    memory_limit_in_mb: int = 1024
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:local"
+    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return as much as a fresh invocation has."""
+        return 120_000
+
+
+def functions(repository: Path) -> list[str]:
+    """Return the names of the functions that can be invoked."""
+    return sorted(path.parent.name for path in repository.glob("consumers/*/event.json"))
+
+
+def invoke(name: str, running: Running, repository: Path) -> dict[str, Any]:
+    """Run a function on its example event and return its answer.
+
+    Its example names a shard of no stream, so what it counts stands by itself.
+
+    Raises:
+        InvalidInput: there is no such function.
+    """
+    known = functions(repository)
+    if name not in known:
+        msg = f"there is no function {name!r}: use F={' or F='.join(known)}"
+        raise InvalidInput(msg)
+    event = json.loads((repository / "consumers" / name / "event.json").read_text())
+    os.environ.update(variables(name, running))
+    handler = importlib.import_module(f"consumers.{name}.app").handler
+    answer: dict[str, Any] = handler(event, Context(name))
+    return answer
+
+
+def variables(name: str, running: Running) -> Mapping[str, str]:
+    """Return the variables of a deployed function, and the addresses to reach the stack by."""
+    outputs = running.outputs
+    deployed = {
+        "collect": outputs.collect_function_name,
+        "predict": outputs.predict_function_name,
+        "sweep": outputs.sweep_function_name,
+    }
+    functions_client = running.engine.session().functions
+    configuration = functions_client.get_function_configuration(FunctionName=deployed[name])
+    # The secret, not DATABASE_URL: a function takes one of the two.
+    addresses = {key: value for key, value in running.environment.items() if key != "DATABASE_URL"}
+    return {**configuration["Environment"]["Variables"], **addresses}

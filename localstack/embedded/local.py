@@ -1,0 +1,199 @@
+"""The whole local stack: database, SageMaker stand-in, engine, and what is deployed to it.
+
+Brings the parts up in the order in which they need each other, tells each phase as it begins, and
+takes them down again. Starting twice is quick and changes nothing.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedded.bootstrap import SetupFailed, environment
+from embedded.database import Database, url_of
+from embedded.engine import Engine, EngineAddress
+from embedded.places import Places
+from embedded.stack import Outputs, Stack, Wanted
+from embedded.standin import StandIn
+from tidegauge.adapters.mysql.connection import Database as Connection
+from tidegauge.adapters.mysql.migrate import migrate
+from tidegauge.domain.errors import InvalidInput
+from tidegauge.settings import DatabaseAddress, DatabaseSettings
+
+# The model learns from the days before the storm that the replay shows.
+LEARN_UNTIL = "2013-02-07T00:00:00Z"
+
+Phase = Callable[[str], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Ports on loopback; 0 for one that is free."""
+
+    engine: int = 0
+    database: int = 0
+    sagemaker: int = 0
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "Ports":
+        """Read TIDEGAUGE_ENGINE_PORT, TIDEGAUGE_DATABASE_PORT and TIDEGAUGE_SAGEMAKER_PORT.
+
+        Raises:
+            InvalidInput: one is no port.
+        """
+        return cls(*(_port(env, f"TIDEGAUGE_{name}_PORT") for name in _SERVERS))
+
+
+_SERVERS = ("ENGINE", "DATABASE", "SAGEMAKER")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A stack that is up."""
+
+    engine: EngineAddress
+    database: DatabaseAddress
+    outputs: Outputs
+    sagemaker_url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables with which commands and tests reach this stack."""
+        return {
+            **self.engine.environment,
+            "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": self.sagemaker_url,
+            "DATABASE_URL": url_of(self.database),
+            "EVENTS_STREAM": self.outputs.events_stream_name,
+            "WINDOWS_STREAM": self.outputs.windows_stream_name,
+            "ALERTS_TOPIC_ARN": self.outputs.alerts_topic_arn,
+        }
+
+    def connect(self) -> Connection:
+        """Return a connection to its database."""
+        return Connection.from_settings(DatabaseSettings(database_url=url_of(self.database)))
+
+
+class LocalStack:
+    """The local stack of one state folder.
+
+    Args:
+        places: Its folders.
+        wanted: What the template is deployed with.
+        ports: Where its servers listen.
+        database: A server to use instead of one of its own.
+        durable: As for `Database`.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        wanted: Wanted | None = None,
+        *,
+        ports: Ports | None = None,
+        database: DatabaseAddress | None = None,
+        durable: bool = True,
+    ) -> None:
+        ports = ports or Ports()
+        self._places = places
+        self._given = database
+        self._database = Database(places, port=ports.database, durable=durable)
+        self._engine = Engine(places, port=ports.engine)
+        self._sagemaker = StandIn(places, port=ports.sagemaker)
+        self._stack = Stack(places, wanted or Wanted())
+
+    @classmethod
+    def from_env(cls, places: Places, env: Mapping[str, str] = os.environ) -> "LocalStack":
+        """Return the stack that the environment describes; see `Ports` and `DATABASE_URL`.
+
+        Raises:
+            InvalidInput: a port is none.
+            Misconfigured: `DATABASE_URL` is none.
+        """
+        url = env.get("DATABASE_URL", "")
+        given = DatabaseAddress.from_url(url) if url else None
+        return cls(places, ports=Ports.from_env(env), database=given)
+
+    def up(self, fixture: Path, phase: Phase = lambda _name: nullcontext()) -> Running:
+        """Bring up what is not up.
+
+        Args:
+            fixture: Recorded events from which the first model is fitted.
+            phase: Told as each phase begins, left as it ends.
+
+        Raises:
+            InvalidInput: something cannot be brought up; one sentence that says what to do.
+        """
+        self._places.state.mkdir(parents=True, exist_ok=True)
+        with phase("environments"):
+            for name in ("engine", "sam"):
+                _environment(name, self._places)
+        with phase("database"):
+            database = self._given or self._database.up()
+        with phase("migrate"):
+            migrate(Connection.from_settings(DatabaseSettings(database_url=url_of(database))))
+        with phase("model"):
+            self._sagemaker.fit(fixture, until=LEARN_UNTIL)
+            sagemaker_url = self._sagemaker.up()
+        with phase("build"):
+            self._stack.build()
+        with phase("deploy"):
+            engine, outputs = self._deployed(database, sagemaker_url)
+        return Running(engine, database, outputs, sagemaker_url)
+
+    def down(self) -> list[str]:
+        """Stop what runs; return what was stopped. The database keeps its data."""
+        servers = {
+            "engine": self._engine.down,
+            "SageMaker stand-in": self._sagemaker.down,
+            "database": self._database.down,
+        }
+        return [name for name, stop in servers.items() if stop()]
+
+    def running(self) -> Running | None:
+        """Return the stack if all of it is up."""
+        engine = self._engine.address()
+        database = self._given or self._database.address()
+        sagemaker_url = self._sagemaker.url
+        outputs = None if engine is None else self._stack.outputs(engine)
+        if engine is None or database is None or sagemaker_url is None or outputs is None:
+            return None
+        return Running(engine, database, outputs, sagemaker_url)
+
+    def servers(self) -> list[tuple[str, str | None]]:
+        """Return each server with its address, None for one that is down."""
+        engine = self._engine.address()
+        database = self._database.address()
+        where = self._given or database
+        return [
+            ("engine", engine.url if engine else None),
+            ("database", f"{where.host}:{where.port}" if where else None),
+            ("SageMaker stand-in", self._sagemaker.url),
+        ]
+
+    def _deployed(
+        self, database: DatabaseAddress, sagemaker_url: str
+    ) -> tuple[EngineAddress, Outputs]:
+        engine = self._engine.address()
+        if engine is not None and self._stack.is_current(engine, database, sagemaker_url):
+            outputs = self._stack.outputs(engine)
+            if outputs is not None:
+                return engine, outputs
+        self._engine.down()
+        engine = self._engine.up({"AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": sagemaker_url})
+        return engine, self._stack.deploy(engine, database, sagemaker_url)
+
+
+def _environment(name: str, places: Places) -> None:
+    try:
+        environment(name, tools=places.tools)
+    except SetupFailed as error:
+        raise InvalidInput(str(error)) from error
+
+
+def _port(env: Mapping[str, str], name: str) -> int:
+    text = env.get(name, "0").strip() or "0"
+    if not text.isdecimal() or int(text) > 65_535:
+        msg = f"{name} must be a port between 1 and 65535, or 0 for a free one, not {text!r}"
+        raise InvalidInput(msg)
+    return int(text)

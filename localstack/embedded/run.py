@@ -1,0 +1,160 @@
+"""`make run`: brings the stack up, replays a recorded storm through it, and shows what came out.
+
+Takes the committed fixture, gives a report. Waits by conditions in MySQL, never by a length of
+time: a run that makes no headway says what is stuck.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedded import results
+from embedded.local import LocalStack, Running
+from embedded.places import STORM, Places
+from embedded.report import Report, compare, recount
+from embedded.stream import fresh_generation
+from tidegauge.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from embedded.progress import Phases
+
+WINDOW_MS = 300_000
+LATENESS_MS = 60_000
+# So long without any headway is a fault; the engine's schedule rings the sweep each minute.
+STUCK_SECONDS = 150.0
+POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What was put on the stream.
+
+    Attributes:
+        stream_time_ms: Stream time of the last heartbeat.
+        events: Events put.
+    """
+
+    stream_time_ms: int
+    events: int
+
+
+def run(local: LocalStack, places: Places, phases: "Phases") -> tuple[Running, Report]:
+    """Bring the stack up, replay the storm on a fresh generation, and return what came out.
+
+    Raises:
+        InvalidInput: something cannot be brought up, or the replay got stuck; says what to do.
+    """
+    fixture = places.repository / STORM
+    running = local.up(fixture, phases)
+    with phases("fresh stream"):
+        fresh_generation(running.engine, running.outputs)
+        queue_url = results.subscribe_queue(running)
+    with phases.bar("replay", fixture.stat().st_size) as bar:
+        sent = replay(running, fixture, bar.reach)
+    generation = wait_until_done(running, places, sent, phases)
+    with phases("recount"):
+        return running, report(running, generation, queue_url, fixture, phases)
+
+
+def replay(running: Running, fixture: Path, reached: Callable[[int], None]) -> Sent:
+    """Put a fixture on the events stream with heartbeats of its own, as fast as it goes."""
+    windows = WindowSettings()
+    rules = windows.count_rules(
+        clock_source=StreamSettings("", "").clock_source, clock_is_sweep=False
+    )
+    offered = offered_by(
+        bare_blocks(open_fixture(fixture)),
+        SeriesBy(windows.series_fields),
+        jobs=1,
+        progress=reached,
+    )
+    stream = KinesisStream(
+        running.outputs.events_stream_name, client=running.engine.session().kinesis
+    )
+    sent = StreamReplay(stream, rules, pace=Unhurried()).run(with_beats(offered, rules))
+    if sent.stream_time_ms is None:
+        msg = f"{fixture} holds no event"
+        raise InvalidInput(msg)
+    return Sent(sent.stream_time_ms, sent.events)
+
+
+def wait_until_done(running: Running, places: Places, sent: Sent, phases: "Phases") -> int:
+    """Wait until every window is closed, judged and published; return the generation's number.
+
+    Raises:
+        InvalidInput: nothing moved for `STUCK_SECONDS`; says what is stuck.
+    """
+    database = running.connect()
+    seen: results.Progress | None = None
+    moved = time.monotonic()
+    try:
+        with phases.bar("count, judge, alert", 1) as bar:
+            while True:
+                with database.transaction() as cursor:
+                    generation = results.current_generation(cursor, running)
+                    now = results.Progress()
+                    if generation is not None:
+                        now = results.progress(cursor, generation)
+                missing = now.missing(
+                    sent.stream_time_ms, window_ms=WINDOW_MS, lateness_ms=LATENESS_MS
+                )
+                if missing is None and generation is not None:
+                    return generation
+                bar.reach(0, missing or "")
+                if now != seen:
+                    seen, moved = now, time.monotonic()
+                elif time.monotonic() - moved > STUCK_SECONDS:
+                    log = places.logs / "engine.log"
+                    msg = f"stuck: {missing}; {last_failure(log)} (the functions' log: {log})"
+                    raise InvalidInput(msg)
+                time.sleep(POLL_SECONDS)
+    finally:
+        database.close()
+
+
+def report(
+    running: Running, generation: int, queue_url: str, fixture: Path, phases: "Phases"
+) -> Report:
+    """Read what the run left in MySQL and in the queue, and hold it against a recount.
+
+    Raises:
+        InvalidInput: nothing was counted, or an alert was published but did not arrive.
+    """
+    database = running.connect()
+    try:
+        with database.transaction() as cursor:
+            series = results.busiest_series(cursor, generation)
+            if series is None:
+                msg = "the replay left no window in MySQL"
+                raise InvalidInput(msg)
+            windows = results.window_lines(cursor, generation, series)
+            counted = results.counts_of_all_series(cursor, generation)
+            quarantined = results.quarantined(cursor, generation)
+            decided = results.alerts_decided(cursor, generation)
+    finally:
+        database.close()
+    alerts = results.take_alerts(running, queue_url)
+    if len(alerts) < decided:
+        msg = f"{decided} alerts were published, but the subscribed queue received {len(alerts)}"
+        raise InvalidInput(msg)
+    return Report(
+        series=series,
+        window_ms=WINDOW_MS,
+        windows=windows,
+        alerts=alerts,
+        check=compare(counted, recount(fixture, window_ms=WINDOW_MS)),
+        quarantined=quarantined,
+        seconds=phases.seconds,
+    )
+
+
+def last_failure(log: Path) -> str:
+    """Return what the engine's log tells of the last function that failed."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        return "the engine left no log"
+    failures = [line for line in lines if "failed processing" in line or "[ERROR]" in line]
+    return failures[-1].strip() if failures else "no function failed"

@@ -1,0 +1,135 @@
+"""`tidegauge up`, `down` and `status`: the local stack, as `make run` starts it."""
+
+import importlib.util
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from tidegauge.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from embedded.local import LocalStack, Running
+    from embedded.places import Places
+    from embedded.report import Report
+
+_AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+_FOUND_WRONG = 1
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("up")(up)
+    app.command("down")(down)
+    app.command("status")(status)
+
+
+def up(
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Replay a recorded storm through it and show it.")
+    ] = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Start the local stack: AWS engine, database, model endpoint and the deployed functions."""
+    local, places = _local_stack()
+    from rich.console import Console
+
+    from embedded.places import STORM
+    from embedded.present import show
+    from embedded.progress import Phases
+    from embedded.run import run
+
+    phases = Phases(Console(stderr=True))
+    if not replay:
+        running = local.up(places.repository / STORM, phases)
+        _print_running(running, as_json=as_json)
+        return
+    running, report = run(local, places, phases)
+    if as_json:
+        typer.echo(msgspec.json.encode(_told(report)).decode())
+    else:
+        show(report, Console(), next_steps=_next_steps(running, places))
+    if not report.check.holds:
+        raise typer.Exit(_FOUND_WRONG)
+
+
+def down(as_json: _AsJson = False) -> None:
+    """Stop all that `up` started. The database keeps its data for the next time."""
+    local, _ = _local_stack()
+    stopped = local.down()
+    if as_json:
+        typer.echo(msgspec.json.encode({"stopped": stopped}).decode())
+    else:
+        typer.echo(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+def status(as_json: _AsJson = False) -> None:
+    """Show what runs, and where. Exit code 1 if some of it is down."""
+    local, _ = _local_stack()
+    running = local.running()
+    servers = dict(local.servers())
+    if as_json:
+        told = {"up": running is not None, "servers": servers}
+        typer.echo(msgspec.json.encode(told).decode())
+    elif running is not None:
+        _print_running(running, as_json=False)
+    else:
+        for name, address in servers.items():
+            typer.echo(f"{name:<20}{address or 'down'}")
+        typer.echo("Start it with `make run` or `tidegauge up`.")
+    if running is None:
+        raise typer.Exit(_FOUND_WRONG)
+
+
+def _local_stack() -> "tuple[LocalStack, Places]":
+    if importlib.util.find_spec("embedded") is None:
+        msg = "the local stack is part of the repository: clone it and run `make run` there"
+        raise InvalidInput(msg)
+    from embedded.local import LocalStack
+    from embedded.places import default_places
+
+    places = default_places()
+    return LocalStack.from_env(places), places
+
+
+def _print_running(running: "Running", *, as_json: bool) -> None:
+    variables = running.environment
+    if as_json:
+        typer.echo(msgspec.json.encode(variables).decode())
+        return
+    typer.echo("The local stack is up. To reach it:")
+    for name, value in variables.items():
+        typer.echo(f"  export {name}={value}")
+
+
+def _told(report: "Report") -> dict[str, object]:
+    return {
+        "series": report.series,
+        "events": sum(line.count for line in report.windows),
+        "windows": len(report.windows),
+        "quarantined": report.quarantined,
+        "anomalous": sum(line.anomalous for line in report.windows),
+        "alerts": report.alerts,
+        "recount": {
+            "holds": report.check.holds,
+            "events": report.check.events,
+            "windows": report.check.windows,
+            "differences": report.check.differences,
+        },
+        "seconds": report.seconds,
+    }
+
+
+def _next_steps(running: "Running", places: "Places") -> list[tuple[str, str]]:
+    database = running.database
+    return [
+        ("make status", "addresses, and variables to export for your own commands"),
+        (
+            f"mariadb -h {database.host} -P {database.port} -u {database.user} -p"
+            f" {database.database}",
+            f"the tables: completed_window, prediction, incident (password: {places.password})",
+        ),
+        (f"less {places.logs / 'engine.log'}", "what the functions logged"),
+        ("make invoke F=collect", "one function on its example event"),
+        ("make down", "stop everything"),
+    ]
