@@ -15,7 +15,14 @@ from embedded.local import LocalStack, Running
 from embedded.places import STORM, Places
 from embedded.report import Report, compare, recount
 from embedded.stream import fresh_generation
+from tidegauge.adapters.fixture_decoder import offered_by
+from tidegauge.adapters.fixtures import bare_blocks, open_fixture
+from tidegauge.adapters.kinesis import KinesisStream
+from tidegauge.domain.decode import SeriesBy
 from tidegauge.domain.errors import InvalidInput
+from tidegauge.settings import StreamSettings, WindowSettings
+from tidegauge.steps.replay_clock import with_beats
+from tidegauge.steps.replay_stream import StreamReplay, Unhurried
 
 if TYPE_CHECKING:
     from embedded.progress import Phases
