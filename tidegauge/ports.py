@@ -313,10 +313,12 @@ class SliceLimits(msgspec.Struct, frozen=True):
     Attributes:
         size_ms: Window length.
         max_steps: Steps taken of each series at most; a step is never cut.
+        memory_days: How far back residuals are wanted.
     """
 
     size_ms: int
     max_steps: int
+    memory_days: int
 
 
 class JudgingStore(Protocol):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Self, TypeVar, overload
+from typing import TYPE_CHECKING, Self, TypeVar, overload
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -17,6 +17,9 @@ from tidegauge.domain.close import CloseRules
 from tidegauge.domain.errors import Misconfigured
 from tidegauge.domain.fold import CountRules
 from tidegauge.setting_reader import Reader
+
+if TYPE_CHECKING:
+    from tidegauge.domain.judging import JudgingRules
 
 _DAY_SECONDS = 86_400
 _WEEK_SECONDS = 7 * _DAY_SECONDS
@@ -228,9 +231,26 @@ class JudgingSettings(Settings):
     endpoint_name: str = ""
     false_alerts_per_week: float = 0.5
     clear_windows: int = 12
-    history_days: int = 28
+    history_days: int = 14
     dashboard_url: str = ""
     interval_level: float = 0.95
+
+    def judging_rules(self, *, size_ms: int) -> "JudgingRules":
+        """Return what decides verdicts. Needs numpy, which only judging deployables have.
+
+        Args:
+            size_ms: Window length.
+        """
+        from tidegauge.domain.judging import JudgingRules
+
+        return JudgingRules(
+            size_ms=size_ms,
+            false_alerts_per_week=self.false_alerts_per_week,
+            clear_windows=self.clear_windows,
+            interval_level=self.interval_level,
+            memory_days=self.history_days,
+            dashboard_url=self.dashboard_url,
+        )
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
@@ -241,7 +261,7 @@ class JudgingSettings(Settings):
             ),
             false_alerts_per_week=reader.real("FALSE_ALERTS_PER_WEEK", 0.5, 0.001, 1000.0),
             clear_windows=reader.whole("CLEAR_WINDOWS", 12, 1, 10_000),
-            history_days=reader.whole("HISTORY_DAYS", 28, 1, 366),
+            history_days=reader.whole("HISTORY_DAYS", 14, 1, 28),
             dashboard_url=reader.text(
                 "DASHBOARD_URL", "", re.compile(r"https?://\S+"), "an http or https address"
             ),

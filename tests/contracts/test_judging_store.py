@@ -27,7 +27,7 @@ from tidegauge.ports import Destination, JudgingStore, Outbox, SliceLimits, Stre
 from tidegauge.settings import DatabaseSettings
 from tidegauge.steps.predict import PredictStep
 
-LIMITS = SliceLimits(SIZE, 1000)
+LIMITS = SliceLimits(SIZE, 1000, 14)
 EXPECTING_TEN = Answer(PredictionStatus.OK, 10.0, "model-1")
 
 
@@ -168,7 +168,7 @@ def test_a_backlog_holds_whole_steps_in_order_up_to_the_limit(world: World, stre
     corrections = {(2, 0): 5, (2, 1): 6}
     rows = announced([1, 2, 3, 4], generation=generation, corrections=corrections)
     world.announce(rows)
-    backlog = only(world.store.backlog(generation, ["a"], SliceLimits(SIZE, 3)))
+    backlog = only(world.store.backlog(generation, ["a"], SliceLimits(SIZE, 3, 14)))
     assert backlog.items == tuple(rows[:5])
     assert [item.window_start_ms for item in backlog.items] == [
         BASE + index * SIZE for index in (0, 1, 0, 1, 2)

@@ -93,7 +93,7 @@ class MemoryJudgingStore:
                     next(reversed(one.incidents.values()), None),
                     items,
                     _counts(past, items, limits.size_ms),
-                    _residuals(past, items, limits.size_ms),
+                    _residuals(past, items, limits),
                 )
             )
         return found
@@ -155,9 +155,11 @@ def _counts(past: Sequence[_Past], items: Sequence[CompletedWindow], size_ms: in
 
 
 def _residuals(
-    past: Sequence[_Past], items: Sequence[CompletedWindow], size_ms: int
+    past: Sequence[_Past], items: Sequence[CompletedWindow], limits: SliceLimits
 ) -> ResidualHistory:
-    oldest_ms = oldest_residual_ms(items[0].step_ms, size_ms=size_ms)
+    oldest_ms = oldest_residual_ms(
+        items[0].step_ms, size_ms=limits.size_ms, memory_days=limits.memory_days
+    )
     rows: list[Prediction] = []
     for one in past:
         until_ms = items[0].step_ms if one.before_step_ms is None else one.before_step_ms

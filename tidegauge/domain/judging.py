@@ -23,7 +23,14 @@ from tidegauge.domain.prediction import (
     PredictionStatus,
     position_of,
 )
-from tidegauge.domain.residual import SUM_LENGTHS, Fit, fit_residuals, fit_step_ms, memory_windows
+from tidegauge.domain.residual import (
+    MEMORY_DAYS,
+    SUM_LENGTHS,
+    Fit,
+    fit_residuals,
+    fit_step_ms,
+    memory_windows,
+)
 from tidegauge.domain.sums import WindowSum, interval, judge, test_level
 from tidegauge.domain.verdict import Judgement, Reason, Verdict, not_judged
 
@@ -43,6 +50,7 @@ class JudgingRules(msgspec.Struct, frozen=True):
         false_alerts_per_week: The one dial: false alerts to expect per series-week.
         clear_windows: Normal windows that end an incident.
         interval_level: Coverage of the prediction interval, in (0, 1).
+        memory_days: How far back the residuals reach that noise and interval are taken from.
         enough_windows: Known counts that a model must have to look back on: a day of 5 minutes.
         dashboard_url: Linked in alerts if not empty.
     """
@@ -51,6 +59,7 @@ class JudgingRules(msgspec.Struct, frozen=True):
     false_alerts_per_week: float = 0.5
     clear_windows: int = 12
     interval_level: float = 0.95
+    memory_days: int = MEMORY_DAYS
     enough_windows: int = 288
     dashboard_url: str = ""
 
@@ -138,9 +147,10 @@ def judge_series(
     )
 
 
-def oldest_residual_ms(first_step_ms: int, *, size_ms: int) -> int:
+def oldest_residual_ms(first_step_ms: int, *, size_ms: int, memory_days: int) -> int:
     """Return the start of the oldest window whose residual matters from a step on."""
-    return fit_step_ms(first_step_ms, size_ms=size_ms) - memory_windows(size_ms) * size_ms
+    memory_ms = memory_windows(size_ms, memory_days) * size_ms
+    return fit_step_ms(first_step_ms, size_ms=size_ms) - memory_ms
 
 
 class _Fold:
@@ -153,9 +163,11 @@ class _Fold:
         self.changed: dict[str, Incident] = {}
         self.alerts: list[Alert] = []
         size_ms = rules.size_ms
-        self._memory = memory_windows(size_ms)
+        self._memory = memory_windows(size_ms, rules.memory_days)
         first_step_ms, last_step_ms = backlog.items[0].step_ms, backlog.items[-1].step_ms
-        self._base_ms = oldest_residual_ms(first_step_ms, size_ms=size_ms)
+        self._base_ms = oldest_residual_ms(
+            first_step_ms, size_ms=size_ms, memory_days=rules.memory_days
+        )
         n_windows = (last_step_ms - self._base_ms) // size_ms + 1
         self._actual = np.full(n_windows, np.nan)
         self._expected = np.full(n_windows, np.nan)

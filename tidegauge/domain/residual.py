@@ -19,7 +19,9 @@ SUM_LENGTHS: Final = (1, 6)
 """Verdicts rest on sums of so many windows, the judged one last."""
 
 MEMORY_DAYS: Final = 14
-MAX_MEMORY_WINDOWS: Final = MEMORY_DAYS * 24 * 60
+"""How far back the memory of residuals reaches unless told otherwise, in days."""
+
+MAX_MEMORY_WINDOWS: Final = 28 * 24 * 60
 FIT_EVERY_WINDOWS: Final = 72
 MIN_RESIDUALS: Final = 72
 """Fewer than so many usable windows in memory allow no verdict."""
@@ -64,13 +66,13 @@ class Fit(msgspec.Struct, frozen=True):
     sums: tuple[SumFit, ...]
 
 
-def memory_windows(size_ms: int) -> int:
+def memory_windows(size_ms: int, memory_days: int = MEMORY_DAYS) -> int:
     """Return how many windows the memory of residuals spans.
 
     >>> memory_windows(300_000)
     4032
     """
-    return max(MIN_RESIDUALS, min(MEMORY_DAYS * DAY_MS // size_ms, MAX_MEMORY_WINDOWS))
+    return max(MIN_RESIDUALS, min(memory_days * DAY_MS // size_ms, MAX_MEMORY_WINDOWS))
 
 
 def fit_step_ms(step_ms: int, *, size_ms: int) -> int:

@@ -118,7 +118,7 @@ class PredictStep:
 
     def _judge_all(self, generation: int, series: list[str], outcome: PredictOutcome) -> None:
         steps = max(1, min(self._max_steps, MAX_ROWS_PER_SLICE // len(series)))
-        limits = SliceLimits(self._rules.size_ms, steps)
+        limits = SliceLimits(self._rules.size_ms, steps, self._rules.memory_days)
         fruitless = 0
         while fruitless < _MAX_FRUITLESS:
             backlogs = self._store.backlog(generation, series, limits)

@@ -76,7 +76,7 @@ class MysqlJudgingStore:
             items = _items(cursor, generation, waiting, limits)
             ranges = _Ranges(generation, _earlier(cursor, generation), waiting)
             counts = _counts(cursor, ranges, items, limits.size_ms)
-            residuals = _residuals(cursor, ranges, items, limits.size_ms)
+            residuals = _residuals(cursor, ranges, items, limits)
         return [
             SeriesBacklog(
                 generation,
@@ -286,10 +286,12 @@ def _residuals(
     cursor: "Cursor",
     ranges: _Ranges,
     items: Mapping[str, tuple[CompletedWindow, ...]],
-    size_ms: int,
+    limits: SliceLimits,
 ) -> dict[str, ResidualHistory]:
     oldest_ms = {
-        name: oldest_residual_ms(of_series[0].step_ms, size_ms=size_ms)
+        name: oldest_residual_ms(
+            of_series[0].step_ms, size_ms=limits.size_ms, memory_days=limits.memory_days
+        )
         for name, of_series in items.items()
     }
     return {
