@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from tidegauge.adapters.clock import SystemClock
@@ -27,6 +26,7 @@ from tidegauge.settings import (
     WindowSettings,
     read_settings,
 )
+from tidegauge.signals import Metric
 from tidegauge.steps.count_stream import CountedBatch, StreamCounter
 
 logger = Logger()
@@ -85,8 +85,14 @@ def report(shard_id: str, counted: CountedBatch) -> None:
     )
     if counted.left_to_sweep is not None:
         logger.warning("left to the sweep", shard_id=shard_id, error=str(counted.left_to_sweep))
-    metrics.add_metric("EventsCounted", MetricUnit.Count, batch.distinct)
-    metrics.add_metric("EventsDuplicate", MetricUnit.Count, batch.duplicates)
-    metrics.add_metric("EventsLate", MetricUnit.Count, batch.late)
-    metrics.add_metric("RecordsQuarantined", MetricUnit.Count, len(batch.quarantined))
-    metrics.add_metric("WindowsCompleted", MetricUnit.Count, counted.completed)
+    told = {
+        Metric.EVENTS_COUNTED: batch.distinct,
+        Metric.EVENTS_DUPLICATE: batch.duplicates,
+        Metric.EVENTS_LATE: batch.late,
+        Metric.REJECTS: len(batch.quarantined),
+        Metric.WINDOWS_COMPLETED: counted.completed,
+        Metric.LEFT_TO_SWEEP: int(counted.left_to_sweep is not None),
+        Metric.ITERATOR_AGE: counted.iterator_age_ms,
+    }
+    for metric, value in told.items():
+        metrics.add_metric(metric.metric_name, metric.unit, value)

@@ -9,7 +9,6 @@ from functools import cache, partial
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from tidegauge.adapters.kinesis import KinesisStream, WindowsSink
@@ -27,6 +26,7 @@ from tidegauge.settings import (
     WindowSettings,
     read_settings,
 )
+from tidegauge.signals import Metric
 from tidegauge.steps.sweep import Swept, sweep
 
 logger = Logger()
@@ -74,8 +74,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  #
         completed=swept.completed,
         watermark_ms=swept.watermark_ms,
         rung=swept.rung,
-        sent=swept.sent,
+        alerts_sent=swept.alerts_sent,
     )
-    metrics.add_metric("WindowsCompleted", MetricUnit.Count, swept.completed)
-    metrics.add_metric("SeriesRungAgain", MetricUnit.Count, swept.rung)
+    told = {
+        Metric.WINDOWS_COMPLETED: swept.completed,
+        Metric.SERIES_RUNG_AGAIN: swept.rung,
+        Metric.ALERTS_SENT: swept.alerts_sent,
+    }
+    for metric, value in told.items():
+        metrics.add_metric(metric.metric_name, metric.unit, value)
     return {"completed": swept.completed}

@@ -37,13 +37,13 @@ class CountedBatch(msgspec.Struct, frozen=True):
     Attributes:
         collected: What collect counted and wrote.
         completed: Completed windows announced, corrections included.
-        sent: Outbox messages published.
+        iterator_age_ms: How old the batch's last record was when it was counted.
         left_to_sweep: What closing or publishing ran into; the batch is counted all the same.
     """
 
     collected: Collected
     completed: int = 0
-    sent: int = 0
+    iterator_age_ms: int = 0
     left_to_sweep: TidegaugeError | None = None
 
 
@@ -94,9 +94,17 @@ class StreamCounter:
         decoded = decode_records(records, self._series_by)
         collected = self._collect(shard_id, decoded)
         self._last_batch_ms = self._clock.now_ms()
-        if not collected.closes:
-            return CountedBatch(collected)
-        return self._close_and_publish(collected)
+        completed, failure = self._close_and_publish() if collected.closes else (0, None)
+        return CountedBatch(
+            collected=collected,
+            completed=completed,
+            iterator_age_ms=self._age_ms(records),
+            left_to_sweep=failure,
+        )
+
+    def _age_ms(self, records: Sequence[Record]) -> int:
+        arrival_ms = records[-1].arrival_time_ms if records else None
+        return 0 if arrival_ms is None else max(0, self._last_batch_ms - arrival_ms)
 
     def _collect(self, shard_id: str, records: Sequence[DecodedRecord]) -> Collected:
         # a stream that was recreated under its name looks like the old one until it is asked
@@ -130,9 +138,9 @@ class StreamCounter:
             msg = f"the stream does not list {shard_id} yet"
             raise Transient(msg) from None
 
-    def _close_and_publish(self, collected: Collected) -> CountedBatch:
+    def _close_and_publish(self) -> tuple[int, TidegaugeError | None]:
         generation = self._generation
-        completed = sent = 0
+        completed = 0
         try:
             if generation is not None:
                 for _ in range(CLOSINGS_PER_BATCH):
@@ -140,8 +148,7 @@ class StreamCounter:
                     completed += len(outcome.rows)
                     if outcome.finished:
                         break
-            published = publish_outbox(self._outbox, self._sinks, limit=MESSAGES_PER_BATCH)
-            sent = sum(published.sent.values())
+            publish_outbox(self._outbox, self._sinks, limit=MESSAGES_PER_BATCH)
         except TidegaugeError as error:
-            return CountedBatch(collected, completed, sent, left_to_sweep=error)
-        return CountedBatch(collected, completed, sent)
+            return completed, error
+        return completed, None

@@ -35,7 +35,7 @@ class Swept(msgspec.Struct, frozen=True):
         completed: Completed windows announced, corrections included.
         watermark_ms: The stream's watermark; None while some shard has no stream time.
         rung: Series that were rung for again.
-        sent: Outbox messages published.
+        alerts_sent: Alerts published that somebody else's publishing had left.
     """
 
     ran: bool
@@ -43,7 +43,7 @@ class Swept(msgspec.Struct, frozen=True):
     completed: int = 0
     watermark_ms: int | None = None
     rung: int = 0
-    sent: int = 0
+    alerts_sent: int = 0
 
 
 def sweep(
@@ -81,5 +81,5 @@ def sweep(
             completed=completed,
             watermark_ms=outcome.watermark_ms,
             rung=rung,
-            sent=sum(published.sent.values()),
+            alerts_sent=published.sent.get(Destination.ALERTS, 0),
         )

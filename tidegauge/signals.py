@@ -1,0 +1,24 @@
+"""The metrics that Tidegauge emits: one closed list, each with its unit and meaning."""
+
+from enum import Enum
+
+
+class Metric(Enum):
+    """A metric's name, its CloudWatch unit, and what it tells."""
+
+    EVENTS_COUNTED = ("EventsCounted", "Count", "distinct events counted, late ones included")
+    EVENTS_DUPLICATE = ("EventsDuplicate", "Count", "events whose key was known in their window")
+    EVENTS_LATE = ("EventsLate", "Count", "distinct events whose window was closed already")
+    REJECTS = ("Rejects", "Count", "records, or parts of one, set aside in quarantine")
+    ITERATOR_AGE = ("IteratorAge", "Milliseconds", "age of a batch's last record when counted")
+    WINDOWS_COMPLETED = ("WindowsCompleted", "Count", "announced windows, corrections included")
+    WINDOWS_JUDGED = ("WindowsJudged", "Count", "announced windows that got a verdict")
+    PREDICTION_ERRORS = ("PredictionErrors", "Count", "answers of the model that were no numbers")
+    ALERTS_SENT = ("AlertsSent", "Count", "alerts handed to the topic")
+    SERIES_RUNG_AGAIN = ("SeriesRungAgain", "Count", "series that waited too long for a verdict")
+    LEFT_TO_SWEEP = ("LeftToSweep", "Count", "closings or publishings that failed after a batch")
+
+    def __init__(self, metric_name: str, unit: str, meaning: str) -> None:
+        self.metric_name = metric_name
+        self.unit = unit
+        self.meaning = meaning
