@@ -36,6 +36,10 @@ class OverlongLine(msgspec.Struct, frozen=True, gc=False):
     size_bytes: int
     sha256: str
 
+    def as_data(self) -> bytes:
+        """Return what quarantine keeps of it: the beginning, and how to recognise the rest."""
+        return self.prefix + b" [%d bytes, sha256 %s]" % (self.size_bytes, self.sha256.encode())
+
 
 class Block(msgspec.Struct, frozen=True, gc=False):
     """Some lines in a row, without their line ends.

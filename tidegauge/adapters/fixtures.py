@@ -9,10 +9,11 @@ in one sentence before anything is replayed; a bad line within a fixture is pass
 import base64
 import binascii
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -69,7 +70,7 @@ class Manifest(msgspec.Struct, frozen=True):
     licence: str | None = None
     span: dict[str, str] | None = None
     shards: tuple[ManifestShard, ...] = ()
-    heartbeats: str | None = None
+    heartbeats: Literal["sweep", "producer"] | None = None
     counts: dict[str, int] | None = None
     sha256: str | None = None
 
@@ -137,8 +138,14 @@ def bare_blocks(fixture: Fixture) -> Iterator[Block]:
     return blocks(fixture.path, max_line_bytes=_MAX_BARE_LINE_BYTES)
 
 
-def recorded_lines(fixture: Fixture) -> Iterator[tuple[int, Record | Rejection]]:
+def recorded_lines(
+    fixture: Fixture, *, progress: Callable[[int], None] = lambda _: None
+) -> Iterator[tuple[int, Record | Rejection]]:
     """Yield number and record of each line of a recording, or why it holds none; no blank ones.
+
+    Args:
+        fixture: A recording.
+        progress: Told from time to time how much of the file was read, bytes.
 
     Raises:
         InvalidInput: the file is truncated or damaged.
@@ -146,9 +153,27 @@ def recorded_lines(fixture: Fixture) -> Iterator[tuple[int, Record | Rejection]]
     for block in blocks(fixture.path, max_line_bytes=_MAX_RECORDED_LINE_BYTES):
         for number, line in enumerate(block.lines, block.first_line):
             if isinstance(line, OverlongLine):
-                yield number, Rejection(RejectReason.TOO_LARGE, line.prefix)
+                yield number, Rejection(RejectReason.TOO_LARGE, line.as_data())
             elif line.strip(_WHITE_SPACE):
                 yield number, _record_of(line)
+        progress(block.read_bytes)
+
+
+def recorded_shards(fixture: Fixture) -> list[str]:
+    """Return all shards of a recording: those of its manifest, else those that occur.
+
+    Raises:
+        InvalidInput: the file is truncated or damaged, or its shards come from each other.
+    """
+    listed = fixture.manifest.shards
+    names = {shard.shard_id for shard in listed}
+    if any(parent in names for shard in listed for parent in shard.parent_ids):
+        msg = f"{fixture.path} was recorded over a resharding, which a replay does not follow yet"
+        raise InvalidInput(msg)
+    if not names:
+        found = (record for _, record in recorded_lines(fixture))
+        names = {record.shard_id for record in found if isinstance(record, Record)}
+    return sorted(names)
 
 
 def _record_of(line: bytes) -> Record | Rejection:

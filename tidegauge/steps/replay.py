@@ -8,7 +8,7 @@ memory does not grow with the fixture.
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -21,11 +21,15 @@ from tidegauge.domain.record import DecodedRecord
 from tidegauge.ports import CountStore, Destination, Outbox, ShardListing, StreamIdentity
 from tidegauge.steps.close import close_all
 from tidegauge.steps.collect import collect
+from tidegauge.steps.recorded_clock import RecordedLine
 from tidegauge.steps.replay_clock import Beat, Told, Unconfirmed
+
+if TYPE_CHECKING:
+    from tidegauge.domain.prediction import Prediction  # brings numpy, which counting needs not
 
 BARE_SHARD = "shardId-000000000000"
 _BATCH_RECORDS = 4000
-_MAX_BELLS = 10_000
+_MAX_MESSAGES = 10_000
 _LAST_HASH_KEY = (1 << 128) - 1
 
 
@@ -45,63 +49,52 @@ class ReplayStore(CountStore, Outbox, Protocol):
         ...
 
 
-class JudgedWindow(msgspec.Struct, frozen=True, gc=False):
-    """One window of one series as a replay gives it out: its last revision, judged.
-
-    Attributes:
-        window: The last revision.
-        expected: Expected count; None where it was not judged.
-        lower: Lower bound of its prediction interval; None where it was not judged.
-        upper: Upper bound of it; None where it was not judged.
-        verdict: One of the verdicts, as text.
-    """
-
-    window: CompletedWindow
-    expected: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    verdict: str = "NOT_JUDGED"
-
-
 class SetAside(msgspec.Struct, frozen=True, gc=False):
-    """Something quarantined, with the line of the fixture that holds it."""
+    """A line of a recording that holds no record."""
 
     line: int
-    shard_id: str
-    sequence_number: int | None
-    reason: RejectReason
-    data: bytes
+    rejection: Rejection
 
 
 class ReplayOutput(Protocol):
     """Where a replay's results go."""
 
-    def window(self, row: JudgedWindow) -> None:
-        """Take a window that will not change any more; in order of window, then series."""
+    def window(self, row: CompletedWindow, prediction: "Prediction | None") -> None:
+        """Take a window's last revision, judged or not; in order of window, then series."""
         ...
 
     def alert(self, payload: bytes) -> None:
         """Take an alert, JSON; in the order in which they were decided."""
         ...
 
-    def set_aside(self, what: SetAside) -> None:
-        """Take something that was quarantined."""
+    def set_aside(
+        self,
+        line: int,
+        shard_id: str,
+        sequence_number: int | None,
+        reason: RejectReason,
+        data: bytes,
+    ) -> None:
+        """Take something that was quarantined, with the line of the fixture that holds it."""
         ...
 
 
 class Judging(Protocol):
-    """Judges what was announced; implemented over the predict step."""
+    """Judges what was announced; implemented over the predict step.
 
-    def judge(self, announced: Sequence[CompletedWindow]) -> list[bytes]:
-        """Judge all that was announced and not judged yet; return the alerts."""
+    Alerts go to the store's outbox, as in the cloud.
+    """
+
+    def judge(self, announced: Sequence[CompletedWindow]) -> None:
+        """Judge all that was announced and not judged yet."""
         ...
 
-    def judged(self, row: CompletedWindow) -> JudgedWindow:
-        """Return a row with its judgement."""
+    def prediction_of(self, row: CompletedWindow) -> "Prediction | None":
+        """Return how a revision was judged."""
         ...
 
     def forget(self, before_ms: int) -> None:
-        """Drop what is known of windows that start before a time, save for history."""
+        """Drop predictions of windows before a time that nobody will ask for any more."""
         ...
 
 
@@ -187,26 +180,31 @@ class OfflineReplay:
         return self._finish()
 
     def run_recorded(
-        self, records: Iterable[tuple[int, str, DecodedRecord] | SetAside], shards: Sequence[str]
+        self, records: Iterable[RecordedLine | SetAside], shards: Sequence[str]
     ) -> ReplaySums:
         """Count, close and judge recorded records with the heartbeats that they carry.
 
         Args:
-            records: Line, shard and record in the order of the file; in order per shard.
+            records: In the order of the file; in order per shard.
             shards: All shards that occur.
 
         Raises:
-            InvalidInput: some shard has no heartbeat, so no window could ever close.
+            InvalidInput: some shard has no heartbeat, so no window could ever close; or a record is
+                of another shard.
         """
         self._register(shards)
         batches = {shard_id: _Batch(shard_id) for shard_id in shards}
         waiting = 0
         for one in records:
             if isinstance(one, SetAside):
-                self._set_aside(one)
+                self._set_aside(one.line, "", None, one.rejection.reason, one.rejection.data)
                 continue
-            line, shard_id, record = one
-            batches[shard_id].add(line, record)
+            if one.shard_id not in batches:
+                msg = (
+                    f"line {one.line} is of shard {one.shard_id}, which the manifest does not list"
+                )
+                raise InvalidInput(msg)
+            batches[one.shard_id].add(one.line, one.record)
             waiting += 1
             if waiting == _BATCH_RECORDS:
                 self._collect_all(batches.values())
@@ -242,12 +240,19 @@ class OfflineReplay:
         self.sums.late += counted.late
         for shard_id, item in self._store.take_quarantine(self._generation):
             line = batch.line_of(item.sequence_number)
-            self._set_aside(SetAside(line, shard_id, item.sequence_number, item.reason, item.data))
+            self._set_aside(line, shard_id, item.sequence_number, item.reason, item.data)
         batch.clear()
 
-    def _set_aside(self, what: SetAside) -> None:
-        self.sums.quarantined[what.reason] += 1
-        self._output.set_aside(what)
+    def _set_aside(
+        self,
+        line: int,
+        shard_id: str,
+        sequence_number: int | None,
+        reason: RejectReason,
+        data: bytes,
+    ) -> None:
+        self.sums.quarantined[reason] += 1
+        self._output.set_aside(line, shard_id, sequence_number, reason, data)
 
     def _close(self) -> None:
         announced = close_all(self._store, self._generation, self._close_rules)
@@ -257,9 +262,8 @@ class OfflineReplay:
         for row in announced:
             self._rows.setdefault(row.window_start_ms, {})[row.series] = row
         if self._judging is not None:
-            for payload in self._judging.judge(announced):
-                self.sums.alerts += 1
-                self._output.alert(payload)
+            self._judging.judge(announced)
+            self._give_out_alerts()
         watermark_ms = self._store.watermark_ms(self._generation)
         if watermark_ms is not None:
             rules = self._rules
@@ -269,8 +273,15 @@ class OfflineReplay:
 
     def _drop_announcements(self) -> None:
         """Empty the outbox of doorbells: judging is called directly here."""
-        while bells := self._store.take(Destination.WINDOWS, _MAX_BELLS):
+        while bells := self._store.take(Destination.WINDOWS, _MAX_MESSAGES):
             self._store.mark_sent([bell.number for bell in bells])
+
+    def _give_out_alerts(self) -> None:
+        while alerts := self._store.take(Destination.ALERTS, _MAX_MESSAGES):
+            for alert in alerts:
+                self.sums.alerts += 1
+                self._output.alert(alert.message.payload)
+            self._store.mark_sent([alert.number for alert in alerts])
 
     def _finish(self) -> ReplaySums:
         self._close()
@@ -287,7 +298,7 @@ class OfflineReplay:
                 self.sums.windows += 1
                 self.sums.corrected += row.revision > 1
                 judging = self._judging
-                self._output.window(judging.judged(row) if judging else JudgedWindow(row))
+                self._output.window(row, judging.prediction_of(row) if judging else None)
         if final and before_ms is not None:
             self._store.forget_completed(self._generation, before_ms)
             if self._judging is not None:

@@ -15,25 +15,10 @@ import msgspec
 
 from tidegauge.domain.event import Event, Heartbeat, Rejection
 from tidegauge.domain.fold import CountRules
+from tidegauge.domain.offered import Offered
 from tidegauge.domain.window import MINUTE_MS, closing_time_ms, first_open_window_ms
 
 WITNESSES = 10  # so many of the next events are asked whether a time is plausible
-
-
-class Offered(msgspec.Struct, frozen=True, gc=False):
-    """One thing found in a fixture.
-
-    Attributes:
-        line: Number of the line that holds it, from 1.
-        item: What was decoded.
-        data: Its bytes; of a batch, those of this element.
-        partition_key: As it was recorded; None where nobody recorded it.
-    """
-
-    line: int
-    item: Event | Heartbeat | Rejection
-    data: bytes
-    partition_key: str | None = None
 
 
 class Beat(msgspec.Struct, frozen=True, gc=False):

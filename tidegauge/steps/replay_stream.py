@@ -16,9 +16,10 @@ from tidegauge.domain.event import Event, Rejection, RejectReason
 from tidegauge.domain.event_time import format_time, parse_time_ms
 from tidegauge.domain.fold import CountRules
 from tidegauge.domain.heartbeat import heartbeat_record
+from tidegauge.domain.offered import Offered
 from tidegauge.domain.window import closing_time_ms, first_open_window_ms
 from tidegauge.ports import ShardListing, StreamEntry, StreamLister, StreamWriter
-from tidegauge.steps.replay_clock import Beat, Offered, Told, Unconfirmed
+from tidegauge.steps.replay_clock import Beat, Told, Unconfirmed
 
 _MAX_BUFFERED_RECORDS = 500
 _MAX_BUFFERED_BYTES = 4_000_000

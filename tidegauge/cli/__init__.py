@@ -1,0 +1,34 @@
+"""The command line: each command wires steps to adapters and shows the outcome to a person.
+
+Standard output holds results, standard error everything else. Exit code 0, 1 for something found
+wrong, 2 for misuse, 130 for Ctrl-C; what a person can mend is said in a sentence, never by a
+traceback. Each command imports what it needs only when it runs.
+"""
+
+import os
+import sys
+
+from tidegauge.domain.errors import InvalidInput, Misconfigured, TidegaugeError
+
+_FOUND_WRONG = 1
+_MISUSED = 2
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command that the arguments name, and exit."""
+    from tidegauge.cli.app import app
+
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        # whoever read our output has closed it; nothing is left to flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_FOUND_WRONG)
+    except TidegaugeError as error:
+        for sentence in error.problems if isinstance(error, Misconfigured) else (str(error),):
+            sys.stderr.write(f"tidegauge: {sentence}\n")
+        misused = isinstance(error, InvalidInput | Misconfigured)
+        sys.exit(_MISUSED if misused else _FOUND_WRONG)

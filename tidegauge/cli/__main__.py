@@ -1,0 +1,5 @@
+"""`python -m tidegauge.cli` is the same as `tidegauge`."""
+
+from tidegauge.cli import main
+
+main()

@@ -1,0 +1,19 @@
+"""The commands, gathered."""
+
+import typer
+
+from tidegauge.cli.database import register as register_database
+from tidegauge.cli.local import register as register_local
+from tidegauge.cli.replay import register as register_replay
+
+app = typer.Typer(
+    name="tidegauge",
+    help="Counts events in exact windows and alerts people when the count is not the expected one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+register_local(app)
+register_replay(app)
+register_database(app)
