@@ -12,24 +12,29 @@ from tidegauge.cli.replay_options import ReplayOptions
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.settings import JudgingSettings, WindowSettings, variable_names
 
-_SETTINGS = ", ".join((*variable_names(WindowSettings), *variable_names(JudgingSettings)))
-_HELP = f"""Replay a fixture: count its events in windows, judge them, show what people would hear.
-
-FIXTURE is a file of JSON lines, plain, .gz or .zst: one CloudEvent a line (or a batch of them as
-an array), or one recorded record a line. Offline a replay needs nothing else, and gives the same
-bytes each time.
-
-With --to the events are put on a Kinesis stream, together with the heartbeats that are its clock;
-the stream's consumers must run with HEARTBEATS=producer. If DATABASE_URL is set, a replay that
-starts behind what the stream has counted already is refused; without it, use a new stream.
-
-Settings come from the environment: {_SETTINGS}, HEARTBEATS and CLOCK_SOURCE.
-"""
+_UNUSED = ("ENDPOINT_NAME", "HISTORY_DAYS")  # --model names the endpoint
+_SETTINGS = ", ".join(
+    name
+    for kind in (WindowSettings, JudgingSettings)
+    for name in variable_names(kind)
+    if name not in _UNUSED
+)
+_PARAGRAPHS = (
+    "Replay a fixture: count its events in windows, judge them, show what people would hear.",
+    "FIXTURE is a file of JSON lines, plain, .gz or .zst: one CloudEvent a line (or a batch of "
+    "them as an array), or one recorded record a line. Offline a replay needs nothing else, and "
+    "gives the same bytes each time.",
+    "With --to the events are put on a Kinesis stream, together with the heartbeats that are its "
+    "clock; the stream's consumers must run with HEARTBEATS=producer. If DATABASE_URL is set, a "
+    "replay that starts behind what the stream has counted already is refused; without it, use a "
+    "new stream.",
+    f"Settings come from the environment: {_SETTINGS}, HEARTBEATS and CLOCK_SOURCE.",
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module."""
-    app.command("replay", help=_HELP)(replay)
+    app.command("replay", help="\n\n".join(_PARAGRAPHS))(replay)
 
 
 def replay(
