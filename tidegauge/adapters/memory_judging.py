@@ -3,12 +3,12 @@
 Whoever closes windows hands the completed ones to `announce`; MySQL's side reads its table.
 """
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from tidegauge.domain.count import CompletedWindow
 from tidegauge.domain.features import history_windows
@@ -21,27 +21,83 @@ from tidegauge.domain.judging import (
     oldest_residual_ms,
 )
 from tidegauge.domain.prediction import Position, Prediction, position_of
+from tidegauge.domain.residual import FIT_EVERY_WINDOWS, memory_windows
 from tidegauge.ports import OutboxMessage, SliceLimits, alert_message
+
+_NOTHING: Final = float("nan")
+
+
+class _Column:
+    """An array that grows at its end: history is asked for as arrays, again and again."""
+
+    def __init__(self, dtype: DTypeLike) -> None:
+        self._values: NDArray[Any] = np.empty(64, dtype=dtype)
+        self._size = 0
+
+    @property
+    def values(self) -> NDArray[Any]:
+        return self._values[: self._size]
+
+    def extend(self, values: Sequence[Any]) -> None:
+        size = self._size + len(values)
+        if size > len(self._values):
+            self._values = np.resize(self._values, max(size, 2 * len(self._values)))
+        self._values[self._size : size] = values
+        self._size = size
+
+    def drop(self, n_oldest: int) -> None:
+        self._values = self.values[n_oldest:].copy()
+        self._size = len(self._values)
+
+
+class _Table:
+    """Columns of equal length, oldest first by step."""
+
+    def __init__(self, **dtypes: DTypeLike) -> None:
+        self._columns = {name: _Column(dtype) for name, dtype in dtypes.items()}
+
+    def extend(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        for column, values in zip(self._columns.values(), zip(*rows, strict=True), strict=False):
+            column.extend(values)
+
+    def between(self, oldest_ms: int, until_ms: int) -> list[NDArray[Any]]:
+        """Return all columns for the steps `[oldest_ms, until_ms)`."""
+        first, until = np.searchsorted(self._columns["step_ms"].values, (oldest_ms, until_ms))
+        return [column.values[first:until] for column in self._columns.values()]
+
+    def drop_before(self, before_ms: int) -> None:
+        n_oldest = int(np.searchsorted(self._columns["step_ms"].values, before_ms))
+        for column in self._columns.values():
+            column.drop(n_oldest)
 
 
 class _Series:
     """One series of one generation; revisions stand in the order of judging."""
 
     def __init__(self) -> None:
-        self.announced: list[CompletedWindow] = []
+        self.first_step_ms: int | None = None
+        self.unjudged: list[CompletedWindow] = []
         self.judged: list[Prediction] = []
         self.incidents: dict[str, Incident] = {}
         self.cursor: Position | None = None
+        self.counts = _Table(window_start_ms=np.int64, step_ms=np.int64, count=np.float64)
+        self.residuals = _Table(
+            window_start_ms=np.int64,
+            step_ms=np.int64,
+            actual=np.float64,
+            expected=np.float64,
+            anomalous=np.int8,
+        )
 
-    def unjudged(self, max_steps: int) -> tuple[CompletedWindow, ...]:
-        first = 0
-        if self.cursor is not None:
-            first = bisect_right(self.announced, self.cursor, key=position_of)
-        if first == len(self.announced):
-            return ()
+    def announce(self, row: CompletedWindow) -> None:
+        if self.first_step_ms is None:
+            self.first_step_ms = row.step_ms
+        self.unjudged.append(row)
+
+    def next_steps(self, max_steps: int) -> tuple[CompletedWindow, ...]:
         items: list[CompletedWindow] = []
         steps = 0
-        for row in self.announced[first:]:
+        for row in self.unjudged:
             if not items or row.step_ms != items[-1].step_ms:
                 steps += 1
                 if steps > max_steps:
@@ -49,11 +105,27 @@ class _Series:
             items.append(row)
         return tuple(items)
 
+    def take(self, judged: JudgedSeries) -> None:
+        done = bisect_right(self.unjudged, judged.cursor, key=position_of)
+        self.counts.extend(
+            (row.window_start_ms, row.step_ms, trusted_count(row)) for row in self.unjudged[:done]
+        )
+        del self.unjudged[:done]
+        self.residuals.extend(map(_residual, judged.predictions))
+        self.judged.extend(judged.predictions)
+        self.incidents.update({one.incident_id: one for one in judged.incidents})
+        self.cursor = judged.cursor
 
-class _Past(msgspec.Struct, frozen=True):
-    announced: list[CompletedWindow]
-    judged: list[Prediction]
-    before_step_ms: int | None  # of an earlier generation: only steps before this one
+
+def _residual(prediction: Prediction) -> tuple[int, int, float, float | None, int]:
+    window, usable = prediction.window, prediction.usable
+    return (
+        window.window_start_ms,
+        window.step_ms,
+        window.count if usable else _NOTHING,
+        prediction.expected if usable else _NOTHING,
+        found_either_way(prediction.verdict, prediction.reason),
+    )
 
 
 class MemoryJudgingStore:
@@ -66,25 +138,28 @@ class MemoryJudgingStore:
     def __init__(self, put_messages: Callable[[Sequence[OutboxMessage]], None]) -> None:
         self._put_messages = put_messages
         self._generations: dict[int, dict[str, _Series]] = {}
+        self._reach_ms = 0
 
     def announce(self, rows: Sequence[CompletedWindow]) -> None:
         """Take completed windows, in order of step and window for each series."""
         for row in rows:
             held = self._generations.setdefault(row.generation, {})
-            held.setdefault(row.series, _Series()).announced.append(row)
+            if row.series not in held:
+                held[row.series] = _Series()
+            held[row.series].announce(row)
 
     def backlog(
         self, generation: int, series: Sequence[str], limits: SliceLimits
     ) -> list[SeriesBacklog]:
         """Return the next unjudged steps of those series that have any, in order of series."""
         held = self._generations.get(generation, {})
+        self._reach_ms = _reach_ms(limits)
         found: list[SeriesBacklog] = []
         for name in sorted(set(series), key=str.encode):
             one = held.get(name)
-            items = one.unjudged(limits.max_steps) if one is not None else ()
+            items = one.next_steps(limits.max_steps) if one is not None else ()
             if one is None or not items:
                 continue
-            past = self._past(generation, name)
             found.append(
                 SeriesBacklog(
                     generation,
@@ -92,22 +167,11 @@ class MemoryJudgingStore:
                     one.cursor,
                     next(reversed(one.incidents.values()), None),
                     items,
-                    _counts(past, items, limits.size_ms),
-                    _residuals(past, items, limits),
+                    self._counts(generation, name, items, limits),
+                    self._residuals(generation, name, items, limits),
                 )
             )
         return found
-
-    def _past(self, generation: int, name: str) -> list[_Past]:
-        """Return what came before in each generation: of earlier ones, what this one has not."""
-        this = self._generations[generation][name]
-        first_step_ms = this.announced[0].step_ms
-        earlier = [
-            _Past(held[name].announced, held[name].judged, first_step_ms)
-            for number, held in sorted(self._generations.items())
-            if number < generation and name in held
-        ]
-        return [*earlier, _Past(this.announced, this.judged, None)]
 
     def write(self, judged: Sequence[JudgedSeries]) -> list[str]:
         """Write each series whose cursor still is where it was judged from."""
@@ -115,21 +179,31 @@ class MemoryJudgingStore:
         messages: list[OutboxMessage] = []
         for one in judged:
             series = self._generations[one.generation][one.series]
-            if series.cursor != one.follows:
-                continue
-            series.judged.extend(one.predictions)
-            for incident in one.incidents:
-                series.incidents[incident.incident_id] = incident
-            series.cursor = one.cursor
-            messages += map(alert_message, one.alerts)
-            written.append(one.series)
+            if series.cursor == one.follows:
+                series.take(one)
+                messages += map(alert_message, one.alerts)
+                written.append(one.series)
         self._put_messages(messages)
         return written
+
+    def forget(self, before_ms: int) -> None:
+        """Drop what windows from a time on cannot ask for any more.
+
+        Args:
+            before_ms: No window that starts before this will be announced again.
+        """
+        for held in self._generations.values():
+            for series in held.values():
+                series.counts.drop_before(before_ms - self._reach_ms)
+                series.residuals.drop_before(before_ms - self._reach_ms)
+                series.judged = [
+                    row for row in series.judged if row.window.window_start_ms >= before_ms
+                ]
 
     # --- readers
 
     def predictions(self, generation: int) -> Mapping[str, Sequence[Prediction]]:
-        """Return every judged revision by series, in the order of judging."""
+        """Return the judged revisions by series, in the order of judging."""
         held = self._generations.get(generation, {})
         return {name: series.judged for name, series in held.items()}
 
@@ -138,51 +212,60 @@ class MemoryJudgingStore:
         held = self._generations.get(generation, {})
         return {name: list(series.incidents.values()) for name, series in held.items()}
 
+    # --- history
 
-def _counts(past: Sequence[_Past], items: Sequence[CompletedWindow], size_ms: int) -> CountHistory:
-    oldest_ms = min(item.window_start_ms for item in items) - history_windows(size_ms) * size_ms
-    rows: list[CompletedWindow] = []
-    for one in past:
-        until_ms = items[0].step_ms if one.before_step_ms is None else one.before_step_ms
+    def _counts(
+        self,
+        generation: int,
+        name: str,
+        items: Sequence[CompletedWindow],
+        limits: SliceLimits,
+    ) -> CountHistory:
+        back_ms = history_windows(limits.size_ms) * limits.size_ms
+        oldest_ms = min(item.window_start_ms for item in items) - back_ms
         # A window is never announced before its own step: older steps hold only older windows.
-        first = bisect_left(one.announced, oldest_ms, key=_step_ms)
-        until = bisect_left(one.announced, until_ms, key=_step_ms)
-        rows += one.announced[first:until]
-    return CountHistory(
-        _whole([row.window_start_ms for row in rows]),
-        np.array([trusted_count(row) for row in rows], dtype=np.float64),
-    )
+        starts, _, counts = _joined(
+            series.counts.between(oldest_ms, until_ms)
+            for series, until_ms in self._past(generation, name, items[0].step_ms)
+        )
+        return CountHistory(starts, counts)
+
+    def _residuals(
+        self,
+        generation: int,
+        name: str,
+        items: Sequence[CompletedWindow],
+        limits: SliceLimits,
+    ) -> ResidualHistory:
+        oldest_ms = oldest_residual_ms(
+            items[0].step_ms, size_ms=limits.size_ms, memory_days=limits.memory_days
+        )
+        columns = _joined(
+            series.residuals.between(oldest_ms, until_ms)
+            for series, until_ms in self._past(generation, name, items[0].step_ms)
+        )
+        return ResidualHistory(*columns)
+
+    def _past(self, generation: int, name: str, step_ms: int) -> list[tuple[_Series, int]]:
+        """Return the series of each generation so far, and up to which step it is the past.
+
+        Of earlier generations only what this one has not counted itself.
+        """
+        this = self._generations[generation][name]
+        first_step_ms = step_ms if this.first_step_ms is None else this.first_step_ms
+        earlier = [
+            (held[name], first_step_ms)
+            for number, held in sorted(self._generations.items())
+            if number < generation and name in held
+        ]
+        return [*earlier, (this, step_ms)]
 
 
-def _residuals(
-    past: Sequence[_Past], items: Sequence[CompletedWindow], limits: SliceLimits
-) -> ResidualHistory:
-    oldest_ms = oldest_residual_ms(
-        items[0].step_ms, size_ms=limits.size_ms, memory_days=limits.memory_days
-    )
-    rows: list[Prediction] = []
-    for one in past:
-        until_ms = items[0].step_ms if one.before_step_ms is None else one.before_step_ms
-        first = bisect_left(one.judged, oldest_ms, key=_judged_step_ms)
-        until = bisect_left(one.judged, until_ms, key=_judged_step_ms)
-        rows += one.judged[first:until]
-    nan = float("nan")
-    return ResidualHistory(
-        _whole([row.window.window_start_ms for row in rows]),
-        _whole([row.window.step_ms for row in rows]),
-        np.array([row.window.count if row.usable else nan for row in rows], dtype=np.float64),
-        np.array([row.expected if row.usable else nan for row in rows], dtype=np.float64),
-        np.array([found_either_way(row.verdict, row.reason) for row in rows], dtype=np.int8),
-    )
+def _reach_ms(limits: SliceLimits) -> int:
+    """Return how far before a window anything is that judging it may ask for."""
+    memory = memory_windows(limits.size_ms, limits.memory_days) + FIT_EVERY_WINDOWS
+    return max(history_windows(limits.size_ms), memory) * limits.size_ms
 
 
-def _whole(values: Sequence[int]) -> NDArray[np.int64]:
-    return np.array(values, dtype=np.int64)
-
-
-def _step_ms(row: CompletedWindow) -> int:
-    return row.step_ms
-
-
-def _judged_step_ms(row: Prediction) -> int:
-    return row.window.step_ms
+def _joined(parts: Iterable[list[NDArray[Any]]]) -> list[NDArray[Any]]:
+    return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
