@@ -101,6 +101,12 @@ def test_a_silent_series_retires_with_a_last_row_and_nothing_after_it() -> None:
     ]
 
 
+def test_idleness_is_measured_from_the_latest_event_not_from_the_one_that_came_last() -> None:
+    rules = CloseRules(series_idle_ms=4 * SIZE)
+    rows = close((1000, 990, "a", 1), until=1005, series={"a": known(980, 999)}, rules=rules)
+    assert [row[0] for row in rows if row[5] == "retired"] == [1003]
+
+
 def test_a_late_event_of_a_retired_series_brings_it_back_without_writing_rows_twice() -> None:
     retired = SeriesState(990 * SIZE, 995 * SIZE, 998 * SIZE, active=False)
     before = CompletedWindow(1, "a", 997 * SIZE, 1, 997 * SIZE, 0, 0, Quality.COMPLETE)
