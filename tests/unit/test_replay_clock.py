@@ -102,7 +102,7 @@ def test_a_jump_is_measured_from_the_latest_event_not_from_the_last_heartbeat() 
 
 def test_a_last_event_is_believed_within_the_age_limit_only() -> None:
     assert told(events(0, 24 * HOUR))[-3:] == ["beat 1440", "2", "beat 1446"]
-    assert told(events(0, 0, 24 * HOUR + 0.1))[-2:] == ["not 3", "beat 6"]
+    assert told(events(0, 0, 0, 24 * HOUR + 0.1))[-2:] == ["not 4", "beat 6"]
 
 
 def test_rejected_lines_neither_confirm_nor_hold_up_memory() -> None:
