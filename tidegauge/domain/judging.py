@@ -31,7 +31,7 @@ from tidegauge.domain.residual import (
     fit_step_ms,
     memory_windows,
 )
-from tidegauge.domain.sums import WindowSum, interval, judge, test_level
+from tidegauge.domain.sums import WindowSum, alert_level, interval, judge
 from tidegauge.domain.verdict import Judgement, Reason, Verdict, not_judged
 
 _QUALITY_REASONS: Final = {
@@ -66,7 +66,7 @@ class JudgingRules(msgspec.Struct, frozen=True):
     @property
     def alpha(self) -> float:
         """The tail probability at which one test calls a window anomalous."""
-        return test_level(false_alerts_per_week=self.false_alerts_per_week, size_ms=self.size_ms)
+        return alert_level(false_alerts_per_week=self.false_alerts_per_week, size_ms=self.size_ms)
 
 
 class SeriesBacklog(msgspec.Struct, frozen=True):

@@ -23,13 +23,13 @@ class WindowSum(msgspec.Struct, frozen=True, gc=False):
     expected: float
 
 
-def test_level(*, false_alerts_per_week: float, size_ms: int) -> float:
+def alert_level(*, false_alerts_per_week: float, size_ms: int) -> float:
     """Return the tail probability at which one test calls a window anomalous.
 
     The week's false alerts are shared evenly among all tests of a week: each window is tested for
     both directions at each sum length.
 
-    >>> round(test_level(false_alerts_per_week=0.5, size_ms=300_000), 8)
+    >>> round(alert_level(false_alerts_per_week=0.5, size_ms=300_000), 8)
     6.2e-05
     """
     tests = 2 * len(SUM_LENGTHS) * WEEK_MS / size_ms
@@ -51,7 +51,7 @@ def judge(sums: Sequence[WindowSum], fit: Fit, *, alpha: float) -> Judgement:
     Args:
         sums: At least the window's own count; one for each sum length whose windows are all usable.
         fit: Fit of the series' recent residuals.
-        alpha: From `test_level`.
+        alpha: From `alert_level`.
 
     Returns:
         The most unusual finding. `NOT_JUDGED`, too weak, where the count is not too high and even
