@@ -5,7 +5,7 @@ time: a run that makes no headway says what is stuck.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from embedded import results
 from embedded.local import LocalStack, Running
 from embedded.places import STORM, Places
 from embedded.report import Report, compare, recount
-from embedded.stream import fresh_generation
+from embedded.stream import fresh_generation, let_read
 from tidegauge.adapters.fixture_decoder import offered_by
 from tidegauge.adapters.fixtures import bare_blocks, open_fixture
 from tidegauge.adapters.kinesis import KinesisStream
@@ -25,7 +25,7 @@ from tidegauge.steps.replay_clock import with_beats
 from tidegauge.steps.replay_stream import StreamReplay, Unhurried
 
 if TYPE_CHECKING:
-    from embedded.progress import Phases
+    from embedded.progress import Bar, Phases
 
 WINDOW_MS = 300_000
 LATENESS_MS = 60_000
@@ -56,13 +56,17 @@ def run(local: LocalStack, places: Places, phases: "Phases") -> tuple[Running, R
     fixture = places.repository / STORM
     running = local.up(fixture, phases)
     with phases("fresh stream"):
-        fresh_generation(running.engine, running.outputs)
+        mappings = fresh_generation(running.engine, running.outputs)
         queue_url = results.subscribe_queue(running)
-    with phases.bar("replay", fixture.stat().st_size) as bar:
+    with phases.bar("put on the stream", fixture.stat().st_size) as bar:
         sent = replay(running, fixture, bar.reach)
-    generation = wait_until_done(running, places, sent, phases)
+    let_read(running.engine, mappings)
     with phases("recount"):
-        return running, report(running, generation, queue_url, fixture, phases)
+        recounted = recount(fixture, window_ms=WINDOW_MS)
+    windows = (max(recounted) - min(recounted)) // WINDOW_MS + 1
+    with phases.bar("count, judge, alert", 2 * windows) as bar:
+        generation = wait_until_done(running, places, sent, bar)
+    return running, report(running, generation, queue_url, recounted, phases.seconds)
 
 
 def replay(running: Running, fixture: Path, reached: Callable[[int], None]) -> Sent:
@@ -87,7 +91,7 @@ def replay(running: Running, fixture: Path, reached: Callable[[int], None]) -> S
     return Sent(sent.stream_time_ms, sent.events)
 
 
-def wait_until_done(running: Running, places: Places, sent: Sent, phases: "Phases") -> int:
+def wait_until_done(running: Running, places: Places, sent: Sent, bar: "Bar") -> int:
     """Wait until every window is closed, judged and published; return the generation's number.
 
     Raises:
@@ -97,34 +101,35 @@ def wait_until_done(running: Running, places: Places, sent: Sent, phases: "Phase
     seen: results.Progress | None = None
     moved = time.monotonic()
     try:
-        with phases.bar("count, judge, alert", 1) as bar:
-            while True:
-                with database.transaction() as cursor:
-                    generation = results.current_generation(cursor, running)
-                    now = results.Progress()
-                    if generation is not None:
-                        now = results.progress(cursor, generation)
-                missing = now.missing(
-                    sent.stream_time_ms, window_ms=WINDOW_MS, lateness_ms=LATENESS_MS
-                )
-                if missing is None and generation is not None:
-                    return generation
-                bar.reach(0, missing or "")
-                if now != seen:
-                    seen, moved = now, time.monotonic()
-                elif time.monotonic() - moved > STUCK_SECONDS:
-                    log = places.logs / "engine.log"
-                    msg = f"stuck: {missing}; {last_failure(log)} (the functions' log: {log})"
-                    raise InvalidInput(msg)
-                time.sleep(POLL_SECONDS)
+        while True:
+            with database.transaction() as cursor:
+                generation = results.current_generation(cursor, running)
+                now = results.Progress()
+                if generation is not None:
+                    now = results.progress(cursor, generation)
+            missing = now.missing(sent.stream_time_ms, window_ms=WINDOW_MS, lateness_ms=LATENESS_MS)
+            bar.reach(now.announced + now.judged, missing or "")
+            if missing is None and generation is not None:
+                return generation
+            if now != seen:
+                seen, moved = now, time.monotonic()
+            elif time.monotonic() - moved > STUCK_SECONDS:
+                log = places.logs / "engine.log"
+                msg = f"stuck: {missing}; {last_failure(log)} (the functions' log: {log})"
+                raise InvalidInput(msg)
+            time.sleep(POLL_SECONDS)
     finally:
         database.close()
 
 
 def report(
-    running: Running, generation: int, queue_url: str, fixture: Path, phases: "Phases"
+    running: Running,
+    generation: int,
+    queue_url: str,
+    recounted: Mapping[int, int],
+    seconds: Mapping[str, float],
 ) -> Report:
-    """Read what the run left in MySQL and in the queue, and hold it against a recount.
+    """Read what the run left in MySQL and in the queue, and hold it against the recount.
 
     Raises:
         InvalidInput: nothing was counted, or an alert was published but did not arrive.
@@ -151,9 +156,9 @@ def report(
         window_ms=WINDOW_MS,
         windows=windows,
         alerts=alerts,
-        check=compare(counted, recount(fixture, window_ms=WINDOW_MS)),
+        check=compare(counted, recounted),
         quarantined=quarantined,
-        seconds=phases.seconds,
+        seconds=seconds,
     )
 
 

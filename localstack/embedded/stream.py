@@ -1,13 +1,17 @@
 """A fresh generation of the events stream: the same name, made anew, read from its beginning."""
 
 import time
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from embedded.engine import EngineAddress
 from embedded.stack import Outputs
 from tidegauge.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda.type_defs import EventSourceMappingConfigurationTypeDef
 
 READY_SECONDS = 30.0
 POLL_SECONDS = 0.1
@@ -24,13 +28,20 @@ _MAPPING_SETTINGS = (
 )
 
 
-def fresh_generation(engine: EngineAddress, outputs: Outputs) -> None:
+def fresh_generation(engine: EngineAddress, outputs: Outputs) -> list[str]:
     """Delete the events stream and make it anew, with its mapping and a cold function.
 
     A generation is told from the next by the stream's creation time, so the new stream is made in
     a later second. The mapping is made anew too: the engine keeps a mapping's position by shard,
     and would skip as many records of the new stream as it had read of the old one. The function
     starts cold, since a warm one may still believe in the old generation.
+
+    The mapping waits until `let_read`: the engine ignores the batching window and would call the
+    function for every few records of a replay, which takes four times as long as filling the
+    stream first.
+
+    Returns:
+        The mappings that wait.
 
     Raises:
         InvalidInput: the engine did not do so in time.
@@ -56,15 +67,29 @@ def fresh_generation(engine: EngineAddress, outputs: Outputs) -> None:
         FunctionName=outputs.collect_function_name,
         Description=f"Counts events of the stream made at {created:.0f}.",
     )
+    return [_recreate(engine, mapping, outputs) for mapping in mappings]
+
+
+def let_read(engine: EngineAddress, mappings: Iterable[str]) -> None:
+    """Let waiting mappings read their stream from its beginning."""
+    functions = engine.session().functions
     for mapping in mappings:
-        settings: dict[str, Any] = {
-            key: value for key, value in mapping.items() if key in _MAPPING_SETTINGS
-        }
-        clients.functions.create_event_source_mapping(
-            FunctionName=outputs.collect_function_name,
-            EventSourceArn=outputs.events_stream_arn,
-            **settings,
-        )
+        functions.update_event_source_mapping(UUID=mapping, Enabled=True)
+
+
+def _recreate(
+    engine: EngineAddress, mapping: "EventSourceMappingConfigurationTypeDef", outputs: Outputs
+) -> str:
+    settings: dict[str, Any] = {
+        key: value for key, value in mapping.items() if key in _MAPPING_SETTINGS
+    }
+    made = engine.session().functions.create_event_source_mapping(
+        FunctionName=outputs.collect_function_name,
+        EventSourceArn=outputs.events_stream_arn,
+        Enabled=False,
+        **settings,
+    )
+    return made["UUID"]
 
 
 def _await(engine: EngineAddress, name: str, status: str | None, deadline: float) -> float:
