@@ -33,6 +33,8 @@ def offered_in(line: int, data: bytes, series_by: SeriesBy) -> list[Offered]:
         data: The line, any bytes.
         series_by: Names the series of an event.
     """
+    if data[:1] == b"{":  # nearly every line
+        return [Offered(line, item, data) for item in decode(data, series_by)]
     parts = split_batch(data) if data.lstrip()[:1] == b"[" else None
     if parts is None:
         parts = [data]

@@ -17,12 +17,13 @@ from tidegauge.domain.count import CompletedWindow
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.domain.event import Heartbeat, Rejection, RejectReason
 from tidegauge.domain.fold import NO_FENCE, CountRules, Quarantined
+from tidegauge.domain.offered import Offered
 from tidegauge.domain.record import DecodedRecord
 from tidegauge.ports import CountStore, Destination, Outbox, ShardListing, StreamIdentity
 from tidegauge.steps.close import close_all
 from tidegauge.steps.collect import collect
 from tidegauge.steps.recorded_clock import RecordedLine
-from tidegauge.steps.replay_clock import Beat, Told, Unconfirmed
+from tidegauge.steps.replay_clock import Beat, Told
 
 if TYPE_CHECKING:
     from tidegauge.domain.prediction import Prediction  # brings numpy, which counting needs not
@@ -161,17 +162,17 @@ class OfflineReplay:
         previous: int | None = None
         for number, one in enumerate(told):
             line = 0
-            if isinstance(one, Beat):
+            if isinstance(one, Offered):
+                line = one.line
+                record = DecodedRecord(number, None, (one.item,), one.data)
+            elif isinstance(one, Beat):
                 beat = Heartbeat(self._rules.clock_source, one.time_ms, BARE_SHARD, previous)
                 previous = number
                 record = DecodedRecord(number, None, (beat,), b"")
-            elif isinstance(one, Unconfirmed):
+            else:
                 line, data = one.offered.line, one.offered.data
                 rejection = Rejection(RejectReason.UNCONFIRMED_TIME, data)
                 record = DecodedRecord(number, None, (rejection,), data)
-            else:
-                line = one.line
-                record = DecodedRecord(number, None, (one.item,), one.data)
             batch.add(line, record)
             if len(batch.records) == _BATCH_RECORDS:
                 self._collect(batch)

@@ -18,6 +18,7 @@ from tidegauge.domain.fold import CountRules
 from tidegauge.domain.offered import Offered
 from tidegauge.domain.window import MINUTE_MS, closing_time_ms, first_open_window_ms
 
+_EVER = -(1 << 62)
 WITNESSES = 10  # so many of the next events are asked whether a time is plausible
 
 
@@ -65,6 +66,10 @@ def with_beats(offered: Iterable[Offered], rules: CountRules) -> Iterator[Told]:
                 yield one
             continue
         time_ms = item.event_time_ms
+        if time_ms < clock.due_ms:  # nearly every event; it can be no jump
+            clock.see(time_ms)
+            yield one
+            continue
         if clock.is_jump(time_ms):
             for other in _looked_ahead(source, ahead):
                 if not _is_own_heartbeat(other.item, rules):
@@ -72,9 +77,7 @@ def with_beats(offered: Iterable[Offered], rules: CountRules) -> Iterator[Told]:
             if not clock.confirms(time_ms, ahead):
                 yield Unconfirmed(one)
                 continue
-        beat_ms = clock.observe(time_ms)
-        if beat_ms is not None:
-            yield Beat(beat_ms)
+        yield Beat(clock.beat_before(time_ms))
         yield one
     last_ms = clock.closing_ms()
     if last_ms is not None:
@@ -82,12 +85,16 @@ def with_beats(offered: Iterable[Offered], rules: CountRules) -> Iterator[Told]:
 
 
 class ReplayClock:
-    """Stream time as the confirmed events of a fixture carry it."""
+    """Stream time as the confirmed events of a fixture carry it.
+
+    Attributes:
+        due_ms: Least event time that needs a heartbeat before it.
+    """
 
     def __init__(self, rules: CountRules) -> None:
         self._rules = rules
         self._latest_ms: int | None = None  # greatest confirmed event time
-        self._due_ms: int | None = None  # least event time that needs a heartbeat before it
+        self.due_ms = _EVER
 
     def is_jump(self, time_ms: int) -> bool:
         """Whether an event's time must be confirmed before it may move the clock."""
@@ -111,14 +118,16 @@ class ReplayClock:
         )
         return 2 * agree > len(times)
 
-    def observe(self, time_ms: int) -> int | None:
-        """Take the time of a confirmed event; return the heartbeat that goes before it, if any."""
+    def see(self, time_ms: int) -> None:
+        """Take the time of a confirmed event."""
         if self._latest_ms is None or time_ms > self._latest_ms:
             self._latest_ms = time_ms
-        if self._due_ms is not None and time_ms < self._due_ms:
-            return None
+
+    def beat_before(self, time_ms: int) -> int:
+        """Take the time of a confirmed event that is due; return the heartbeat before it."""
+        self.see(time_ms)
         beat_ms = time_ms - time_ms % MINUTE_MS
-        self._due_ms = self._next_due_ms(beat_ms)
+        self.due_ms = self._next_due_ms(beat_ms)
         return beat_ms
 
     def closing_ms(self) -> int | None:
