@@ -22,8 +22,8 @@ _LEAP_SECOND = 60
 EARLIEST_TIME_MS = (datetime(1000, 1, 2, tzinfo=UTC) - _EPOCH) // _MILLISECOND
 LATEST_TIME_MS = (datetime(9999, 12, 30, tzinfo=UTC) - _EPOCH) // _MILLISECOND
 
-_CACHED_SECONDS = 4096
-_seconds: dict[str, int] = {}
+_CACHED_MINUTES = 4096
+_minutes: dict[str, int] = {}
 
 
 def parse_time_ms(text: str) -> int:
@@ -37,16 +37,19 @@ def parse_time_ms(text: str) -> int:
     >>> parse_time_ms("2016-12-31T23:59:60Z") == parse_time_ms("2017-01-01T00:00:00Z")
     True
     """
-    # Streams repeat their seconds: the second is parsed once, the canonical fraction by hand.
-    if text[-1:] == "Z":
-        cached_ms = _seconds.get(text[:19])
-        if cached_ms is not None:
-            fraction = text[19:-1]
-            if not fraction:
-                return cached_ms
-            if fraction[0] == "." and fraction[1:].isdecimal() and fraction.isascii():
-                return cached_ms + int(fraction[1:4].ljust(3, "0"))
-    return _parse_slowly(text)
+    # Streams repeat their minutes: a minute is parsed once, seconds and fraction by hand.
+    minute_ms = _minutes.get(text[:17])
+    seconds = text[17:19]
+    if minute_ms is None or text[-1] != "Z" or not (text.isascii() and seconds.isdecimal()):
+        return _parse_slowly(text)
+    fraction = text[19:-1]
+    if len(seconds) != 2 or seconds >= "60":
+        return _parse_slowly(text)
+    if not fraction:
+        return minute_ms + int(seconds) * 1000
+    if fraction[0] != "." or not fraction[1:].isdecimal():
+        return _parse_slowly(text)
+    return minute_ms + int(seconds) * 1000 + int(fraction[1:4].ljust(3, "0"))
 
 
 def _parse_slowly(text: str) -> int:
@@ -70,10 +73,10 @@ def _parse_slowly(text: str) -> int:
         second_ms += -offset_ms if sign == "+" else offset_ms
     if not EARLIEST_TIME_MS <= second_ms <= LATEST_TIME_MS:
         raise Rejected(RejectReason.BAD_TIME)
-    if not sign and text[10] == "T":
-        if len(_seconds) >= _CACHED_SECONDS:
-            _seconds.clear()
-        _seconds[text[:19]] = second_ms
+    if not sign and text[10] == "T" and text[-1] == "Z":
+        if len(_minutes) >= _CACHED_MINUTES:
+            _minutes.clear()
+        _minutes[text[:17]] = second_ms - int(second) * 1000
     return second_ms + int((fraction or "0")[:3].ljust(3, "0"))
 
 
