@@ -29,6 +29,7 @@ REGION = "us-east-1"
 PREFERRED_PORT = 4566
 START_SECONDS = 30.0
 HEALTH_SECONDS = 2.0
+_PROCESS = Path(__file__).with_name("engine_process.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ class Engine:
         self._temporary.mkdir(parents=True)
         self._log.unlink(missing_ok=True)
         processes.start(
-            [str(tools / "bin" / "python"), "-m", "ministack"],
+            [str(tools / "bin" / "python"), "-I", str(_PROCESS)],
             record=self._record,
             log=self._log,
             port=port,
