@@ -11,6 +11,8 @@ ON DUPLICATE KEY UPDATE generation = VALUES(generation)
 SELECT j.series, j.step, j.window_start, j.revision,
   (SELECT MIN(c.step) FROM completed_window c
    WHERE c.generation = j.generation AND c.series = j.series) AS first_step,
+  (SELECT MAX(c.step) FROM completed_window c
+   WHERE c.generation = j.generation AND c.series = j.series) AS last_step,
   (SELECT c.step FROM completed_window c
    WHERE c.generation = j.generation AND c.series = j.series
      AND c.step > COALESCE(j.step, '1000-01-01')

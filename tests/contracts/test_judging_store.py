@@ -247,3 +247,16 @@ def test_the_number_of_statements_does_not_grow_with_the_series(
     assert statements_for(set(names[2:])) == few
     assert len(world.verdicts(generation)) == 120
     world.database.close()
+
+
+def test_a_backlog_of_many_series_with_a_long_break_is_judged_whole(
+    world: World, stream: str
+) -> None:
+    generation = world.generation(stream, 1)
+    names = [f"s{number}" for number in range(5)]
+    for name in names:
+        for first in (0, 9000):
+            world.announce(announced([3] * 12, series=name, generation=generation, first=first))
+    outcome = PredictStep(world.store, None, YOUNG, max_steps=5).run({generation: set(names)})
+    assert outcome.windows == len(world.verdicts(generation)) == 5 * 24
+    assert world.store.backlog(generation, names, LIMITS) == []

@@ -167,6 +167,7 @@ class MemoryJudgingStore:
                     one.cursor,
                     next(reversed(one.incidents.values()), None),
                     items,
+                    one.unjudged[-1].step_ms,
                     self._counts(generation, name, items, limits),
                     self._residuals(generation, name, items, limits),
                 )

@@ -78,6 +78,7 @@ class SeriesBacklog(msgspec.Struct, frozen=True):
         cursor: The last revision judged; None before the first.
         incident: The series' latest incident.
         items: Unjudged revisions in the order of judging, whole steps, at least one.
+        last_step_ms: The last step announced, which may lie beyond the items.
         counts: What was announced before the first item's step.
         residuals: What was judged before the first item.
     """
@@ -87,8 +88,14 @@ class SeriesBacklog(msgspec.Struct, frozen=True):
     cursor: Position | None
     incident: Incident | None
     items: tuple[CompletedWindow, ...]
+    last_step_ms: int
     counts: CountHistory
     residuals: ResidualHistory
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is more to judge than these items."""
+        return self.items[-1].step_ms < self.last_step_ms
 
 
 class Answer(NamedTuple):

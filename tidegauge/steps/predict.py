@@ -15,7 +15,7 @@ import numpy as np
 
 from tidegauge.domain.announcement import read_announcement
 from tidegauge.domain.count import CompletedWindow
-from tidegauge.domain.errors import Rejected, UnusableAnswer
+from tidegauge.domain.errors import Rejected, Transient, UnusableAnswer
 from tidegauge.domain.event import RejectReason
 from tidegauge.domain.history import FeatureRows, feature_rows
 from tidegauge.domain.judging import Answer, JudgedSeries, JudgingRules, SeriesBacklog, judge_series
@@ -25,11 +25,10 @@ from tidegauge.ports import JudgingStore, Predictor, Scores, SliceLimits
 
 MAX_SERIES_PER_SLICE: Final = 200
 MAX_STEPS_PER_SLICE: Final = 2_000
-MAX_ROWS_PER_SLICE: Final = 4_000
+MAX_ROWS_PER_SLICE: Final = 4_000  # but for corrections, which belong to their step
 
-# A series that somebody else judged meanwhile is read again; so often in a row only if the store
-# gives the same backlog without ever letting it be written.
-_MAX_FRUITLESS: Final = 100
+# A year of windows of 20 seconds in slices of 2,000, twice over.
+_MAX_SLICES: Final = 1_600
 
 
 class Doorbell(msgspec.Struct, frozen=True):
@@ -111,24 +110,44 @@ class PredictStep:
         """
         outcome = PredictOutcome()
         for generation in sorted(wanted):
-            names = iter(sorted(wanted[generation], key=str.encode))
-            while chunk := list(islice(names, MAX_SERIES_PER_SLICE)):
-                self._judge_all(generation, chunk, outcome)
+            self._judge_all(generation, sorted(wanted[generation], key=str.encode), outcome)
         return outcome
 
     def _judge_all(self, generation: int, series: list[str], outcome: PredictOutcome) -> None:
-        steps = max(1, min(self._max_steps, MAX_ROWS_PER_SLICE // len(series)))
-        limits = SliceLimits(self._rules.size_ms, steps, self._rules.memory_days)
-        fruitless = 0
-        while fruitless < _MAX_FRUITLESS:
+        """Judge what is new of many series together, then what is old of few at a time.
+
+        Each slice reads weeks of history for each of its series: a backlog has to make the most of
+        that, and a new window of many series wants one call of the predictor.
+        """
+        for at_most in (MAX_SERIES_PER_SLICE, 1):
+            together = max(1, min(at_most, len(series)))
+            steps = min(self._max_steps, MAX_ROWS_PER_SLICE // together)
+            limits = SliceLimits(self._rules.size_ms, steps, self._rules.memory_days)
+            left: list[str] = []
+            for first in range(0, len(series), together):
+                left += self._judge_some(
+                    generation, series[first : first + together], limits, outcome
+                )
+            series = left
+        if series:
+            msg = f"others judge {series[0]} at the same time, again and again"
+            raise Transient(msg)
+
+    def _judge_some(
+        self, generation: int, series: list[str], limits: SliceLimits, outcome: PredictOutcome
+    ) -> list[str]:
+        """Judge one slice of several series, or of one series all; return what may be left."""
+        for _ in range(_MAX_SLICES):
             backlogs = self._store.backlog(generation, series, limits)
             if not backlogs:
-                return
+                return []
             outcome.slices += 1
             judged = self._judge(backlogs)
             written = set(self._store.write(judged))
-            fruitless = 0 if written else fruitless + 1
             _note(outcome, (one for one in judged if one.series in written))
+            if len(series) > 1:
+                return [one.series for one in backlogs if one.series not in written or one.goes_on]
+        return series
 
     def _judge(self, backlogs: Sequence[SeriesBacklog]) -> list[JudgedSeries]:
         features = [

@@ -42,6 +42,7 @@ class _State(msgspec.Struct, frozen=True):
 
     cursor: Position | None
     first_step_ms: int
+    last_step_ms: int
     next_step_ms: int | None
     incident: Incident | None
 
@@ -84,6 +85,7 @@ class MysqlJudgingStore:
                 waiting[name].cursor,
                 waiting[name].incident,
                 items[name],
+                waiting[name].last_step_ms,
                 counts[name],
                 residuals[name],
             )
@@ -154,14 +156,14 @@ def _states(cursor: "Cursor", generation: int, series: Sequence[str]) -> dict[st
     names = {"generation": generation, "series": _encoded(series)}
     cursor.execute(query("judging_states"), names)
     found: dict[str, _State] = {}
-    for name, step, window_start, revision, first_step, next_step, *incident in cursor.fetchall():
-        if first_step is None:
+    for name, step, window_start, revision, first, last, next_step, *incident in cursor.fetchall():
+        if first is None:
             continue
         position = None
         if step is not None:
             position = Position(from_sql(step), from_sql(window_start), int(revision))
         found[name.decode()] = _State(
-            position, from_sql(first_step), from_sql(next_step), _incident(incident)
+            position, from_sql(first), from_sql(last), from_sql(next_step), _incident(incident)
         )
     return found
 
