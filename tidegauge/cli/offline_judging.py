@@ -8,19 +8,7 @@ from tidegauge.domain.count import CompletedWindow
 from tidegauge.domain.judging import JudgedSeries, JudgingRules
 from tidegauge.domain.prediction import Prediction
 from tidegauge.ports import OutboxMessage, Predictor
-from tidegauge.settings import JudgingSettings, WindowSettings
 from tidegauge.steps.predict import PredictStep, series_of
-
-
-def judging_rules(windows: WindowSettings, judging: JudgingSettings) -> JudgingRules:
-    """Return the settings as the predict step wants them."""
-    return JudgingRules(
-        size_ms=windows.size_ms,
-        false_alerts_per_week=judging.false_alerts_per_week,
-        clear_windows=judging.clear_windows,
-        interval_level=judging.interval_level,
-        dashboard_url=judging.dashboard_url,
-    )
 
 
 class OfflineJudging:

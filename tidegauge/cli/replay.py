@@ -12,7 +12,7 @@ from tidegauge.cli.replay_options import ReplayOptions
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.settings import JudgingSettings, WindowSettings, variable_names
 
-_UNUSED = ("ENDPOINT_NAME", "HISTORY_DAYS")  # --model names the endpoint
+_UNUSED = ("ENDPOINT_NAME",)  # --model names the endpoint
 _SETTINGS = ", ".join(
     name
     for kind in (WindowSettings, JudgingSettings)

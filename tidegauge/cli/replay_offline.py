@@ -18,13 +18,11 @@ from tidegauge.cli.recorded import recorded_items
 from tidegauge.cli.replay_options import (
     Progress,
     ReplayOptions,
-    count_rules,
     print_json,
     print_table,
     progress_bar,
     with_stream_names,
 )
-from tidegauge.domain.close import CloseRules
 from tidegauge.domain.decode import SeriesBy
 from tidegauge.settings import (
     Clocks,
@@ -86,11 +84,13 @@ def _run(
     store = MemoryCountStore(size_ms=windows.size_ms, max_event_age_ms=windows.max_event_age_ms)
     bare = fixture.kind is FixtureKind.BARE
     told = Clocks(fixture.manifest.heartbeats or stream.heartbeats)
-    rules = count_rules(windows, stream.clock_source, Clocks.PRODUCER if bare else told)
+    rules = windows.count_rules(
+        clock_source=stream.clock_source, clock_is_sweep=not bare and told is Clocks.SWEEP
+    )
     replay = OfflineReplay(
         store,
         rules,
-        close_rules(windows),
+        windows.close_rules(),
         judging=_judging(options, store, windows, judging),
         output=files,
     )
@@ -99,18 +99,6 @@ def _run(
         return replay.run_bare(with_beats(offered, rules))
     records = recorded_items(fixture, series_by, progress)
     return replay.run_recorded(records, recorded_shards(fixture))
-
-
-def close_rules(windows: WindowSettings) -> CloseRules:
-    """Return the settings as the close step wants them."""
-    return CloseRules(
-        size_ms=windows.size_ms,
-        lateness_ms=windows.lateness_ms,
-        max_event_age_ms=windows.max_event_age_ms,
-        series_idle_ms=windows.series_idle_ms,
-        max_series=windows.max_series,
-        max_rows=windows.max_rows_per_close,
-    )
 
 
 def _judging(
@@ -122,10 +110,11 @@ def _judging(
     if options.model is None:
         return None
     # numpy and its features come with this import, and counting alone needs neither
-    from tidegauge.cli.offline_judging import OfflineJudging, judging_rules
+    from tidegauge.cli.offline_judging import OfflineJudging
     from tidegauge.cli.offline_model import predictor_of
 
-    return OfflineJudging(store, predictor_of(options.model), judging_rules(windows, judging))
+    rules = judging.judging_rules(size_ms=windows.size_ms)
+    return OfflineJudging(store, predictor_of(options.model), rules)
 
 
 def _print_sums(options: ReplayOptions, sums: ReplaySums, seconds: float) -> None:

@@ -22,7 +22,6 @@ from tidegauge.cli.recorded import recorded_items
 from tidegauge.cli.replay_options import (
     Progress,
     ReplayOptions,
-    count_rules,
     print_json,
     print_table,
     progress_bar,
@@ -128,8 +127,9 @@ class _Source:
         self._bare = self._fixture.kind is FixtureKind.BARE
         self._shards = [] if self._bare else recorded_shards(self._fixture)
         clock = Clocks(self._fixture.manifest.heartbeats or stream.heartbeats)
-        self.rules = count_rules(
-            windows, stream.clock_source, Clocks.PRODUCER if self._bare else clock
+        self.rules = windows.count_rules(
+            clock_source=stream.clock_source,
+            clock_is_sweep=not self._bare and clock is Clocks.SWEEP,
         )
         self.size_bytes = self._fixture.size_bytes
         self.no_records: list[tuple[int, RejectReason]] = []

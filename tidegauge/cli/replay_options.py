@@ -8,8 +8,6 @@ from pathlib import Path
 import msgspec
 
 from tidegauge.adapters.replay_output import OutputPaths
-from tidegauge.domain.fold import CountRules
-from tidegauge.settings import Clocks, WindowSettings
 
 Progress = Callable[[int], None]
 
@@ -34,18 +32,6 @@ class ReplayOptions(msgspec.Struct, frozen=True):
     model: str | None
     speed: float | None
     shift_to_now: bool
-
-
-def count_rules(windows: WindowSettings, clock_source: str, heartbeats: Clocks) -> CountRules:
-    """Return the settings as the counting steps want them."""
-    return CountRules(
-        size_ms=windows.size_ms,
-        lateness_ms=windows.lateness_ms,
-        max_future_skew_ms=windows.max_future_skew_ms,
-        max_event_age_ms=windows.max_event_age_ms,
-        clock_source=clock_source,
-        clock_is_sweep=heartbeats is Clocks.SWEEP,
-    )
 
 
 def with_stream_names(env: Mapping[str, str], stream: str) -> dict[str, str]:
