@@ -11,6 +11,7 @@ from pymysql.cursors import Cursor
 
 from tests.support.judged_worlds import BASE, SIZE, YOUNG, announced, seasonal_counts, window
 from tests.support.judging_stores import MemoryWorld, MysqlWorld, World
+from tidegauge.adapters.mysql.judging import MysqlJudgingStore
 from tidegauge.adapters.seasonal import SeasonalPredictor
 from tidegauge.domain.count import CompletedWindow, Quality
 from tidegauge.domain.incident import IncidentStatus
@@ -260,3 +261,29 @@ def test_a_backlog_of_many_series_with_a_long_break_is_judged_whole(
     outcome = PredictStep(world.store, None, YOUNG, max_steps=5).run({generation: set(names)})
     assert outcome.windows == len(world.verdicts(generation)) == 5 * 24
     assert world.store.backlog(generation, names, LIMITS) == []
+
+
+@pytest.mark.database
+def test_a_warm_process_has_the_same_history_as_a_cold_one(
+    fresh_database_url: str, stream: str
+) -> None:
+    world = MysqlWorld(fresh_database_url)
+    generation = world.generation(stream, 1)
+    counts = seasonal_counts(400)
+    late = {(index, index - 100): 7 for index in range(250, 400, 10)}
+    rows = announced(counts, generation=generation, corrections=late)
+    warm = world.store
+    for start in range(0, 400, 25):
+        first, until = BASE + start * SIZE, BASE + (start + 25) * SIZE
+        world.announce([row for row in rows if first <= row.step_ms < until])
+        (here,) = warm.backlog(generation, ["a"], LIMITS)
+        cold = MysqlJudgingStore(world.database, interval_level=0.95)
+        (there,) = cold.backlog(generation, ["a"], LIMITS)
+        assert here.items == there.items
+        assert here.counts.window_start_ms.tolist() == there.counts.window_start_ms.tolist()
+        assert here.counts.count.tolist() == there.counts.count.tolist()
+        assert here.residuals.step_ms.tolist() == there.residuals.step_ms.tolist()
+        assert here.residuals.actual.tolist() == there.residuals.actual.tolist()
+        assert here.residuals.anomalous.tolist() == there.residuals.anomalous.tolist()
+        assert warm.write([judged(here)]) == ["a"]
+    world.database.close()

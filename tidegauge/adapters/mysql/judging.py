@@ -11,30 +11,21 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
 from tidegauge.adapters.mysql.connection import Database
+from tidegauge.adapters.mysql.history import Past, WarmHistory, with_ranges
 from tidegauge.adapters.mysql.outbox import add_messages
 from tidegauge.adapters.mysql.queries import query
 from tidegauge.adapters.mysql.times import from_sql, to_sql
 from tidegauge.domain.count import CompletedWindow, Quality
-from tidegauge.domain.features import history_windows
-from tidegauge.domain.history import CountHistory, ResidualHistory
 from tidegauge.domain.incident import Incident, IncidentStatus, Severity
-from tidegauge.domain.judging import (
-    JudgedSeries,
-    SeriesBacklog,
-    found_either_way,
-    oldest_residual_ms,
-)
+from tidegauge.domain.judging import JudgedSeries, SeriesBacklog
 from tidegauge.domain.prediction import Position, Prediction
-from tidegauge.domain.verdict import Reason, Verdict
+from tidegauge.domain.verdict import Verdict
 from tidegauge.ports import SliceLimits, alert_message
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
-
-_NOTHING = float("nan")
 
 
 class _State(msgspec.Struct, frozen=True):
@@ -58,6 +49,7 @@ class MysqlJudgingStore:
     def __init__(self, database: Database, *, interval_level: float) -> None:
         self._database = database
         self._interval_level = interval_level
+        self._history = WarmHistory()
 
     def backlog(
         self, generation: int, series: Sequence[str], limits: SliceLimits
@@ -75,9 +67,17 @@ class MysqlJudgingStore:
             if not waiting:
                 return []
             items = _items(cursor, generation, waiting, limits)
-            ranges = _Ranges(generation, _earlier(cursor, generation), waiting)
-            counts = _counts(cursor, ranges, items, limits.size_ms)
-            residuals = _residuals(cursor, ranges, items, limits)
+            pasts = {
+                name: Past(
+                    first_step_ms=waiting[name].first_step_ms,
+                    next_step_ms=of_series[0].step_ms,
+                    oldest_window_ms=min(item.window_start_ms for item in of_series),
+                )
+                for name, of_series in items.items()
+            }
+            earlier = _earlier(cursor, generation)
+            counts = self._history.counts(cursor, generation, earlier, pasts, limits)
+            residuals = self._history.residuals(cursor, generation, earlier, pasts, limits)
         return [
             SeriesBacklog(
                 generation,
@@ -205,7 +205,7 @@ def _items(
             f"series = %(series_{number})s"
             f" AND step >= %(from_{number})s AND step < %(until_{number})s"
         )
-    cursor.execute(_with_ranges("unjudged_windows", parts), names)
+    cursor.execute(with_ranges("unjudged_windows", parts), names)
     return {
         name.decode(): tuple(
             CompletedWindow(
@@ -222,96 +222,6 @@ def _items(
         )
         for name, rows in groupby(cursor.fetchall(), key=itemgetter(0))
     }
-
-
-class _Ranges:
-    """Which rows of this and of earlier generations are the past of each series."""
-
-    def __init__(
-        self, generation: int, earlier: Sequence[int], waiting: Mapping[str, _State]
-    ) -> None:
-        self._generation = generation
-        self._earlier = list(earlier)
-        self._waiting = waiting
-
-    def fetch(
-        self, cursor: "Cursor", name: str, oldest_ms: Mapping[str, int]
-    ) -> dict[str, list[tuple[Any, ...]]]:
-        """Run a query over the windows from each series' oldest to its first unjudged step."""
-        names: dict[str, Any] = {"generation": self._generation, "earlier": self._earlier}
-        parts: list[str] = []
-        for number, (series, oldest) in enumerate(oldest_ms.items()):
-            state = self._waiting[series]
-            names[f"series_{number}"] = series.encode()
-            names[f"oldest_{number}"] = to_sql(oldest)
-            names[f"next_{number}"] = to_sql(state.next_step_ms)
-            names[f"first_{number}"] = to_sql(state.first_step_ms)
-            of_series = (
-                f"series = %(series_{number})s AND window_start >= %(oldest_{number})s AND step <"
-            )
-            parts.append(f"generation = %(generation)s AND {of_series} %(next_{number})s")
-            if self._earlier:
-                # Of earlier generations only what this one has not counted itself.
-                parts.append(f"generation IN %(earlier)s AND {of_series} %(first_{number})s")
-        cursor.execute(_with_ranges(name, parts), names)
-        found: dict[str, list[tuple[Any, ...]]] = {series: [] for series in oldest_ms}
-        for series, *row in cursor.fetchall():
-            found[series.decode()].append(tuple(row))
-        return found
-
-
-def _with_ranges(name: str, parts: Sequence[str]) -> str:
-    return query(name).replace("{ranges}", " OR ".join(f"({part})" for part in parts))
-
-
-def _counts(
-    cursor: "Cursor",
-    ranges: _Ranges,
-    items: Mapping[str, tuple[CompletedWindow, ...]],
-    size_ms: int,
-) -> dict[str, CountHistory]:
-    back_ms = history_windows(size_ms) * size_ms
-    oldest_ms = {
-        name: min(item.window_start_ms for item in of_series) - back_ms
-        for name, of_series in items.items()
-    }
-    return {
-        name: CountHistory(
-            np.array([row[0] for row in rows], dtype=np.int64),
-            np.array([_float(row[1]) for row in rows], dtype=np.float64),
-        )
-        for name, rows in ranges.fetch(cursor, "count_history", oldest_ms).items()
-    }
-
-
-def _residuals(
-    cursor: "Cursor",
-    ranges: _Ranges,
-    items: Mapping[str, tuple[CompletedWindow, ...]],
-    limits: SliceLimits,
-) -> dict[str, ResidualHistory]:
-    oldest_ms = {
-        name: oldest_residual_ms(
-            of_series[0].step_ms, size_ms=limits.size_ms, memory_days=limits.memory_days
-        )
-        for name, of_series in items.items()
-    }
-    return {
-        name: ResidualHistory(
-            np.array([row[0] for row in rows], dtype=np.int64),
-            np.array([row[1] for row in rows], dtype=np.int64),
-            np.array([_float(row[2]) for row in rows], dtype=np.float64),
-            np.array([_float(row[3]) for row in rows], dtype=np.float64),
-            np.array(
-                [found_either_way(Verdict(row[4]), Reason(row[5])) for row in rows], dtype=np.int8
-            ),
-        )
-        for name, rows in ranges.fetch(cursor, "residual_history", oldest_ms).items()
-    }
-
-
-def _float(value: Any) -> float:
-    return _NOTHING if value is None else float(value)
 
 
 def _lock(cursor: "Cursor", generation: int, judged: Sequence[JudgedSeries]) -> list[JudgedSeries]:
