@@ -71,7 +71,8 @@ def _make(name: str, listed: Path, folder: Path) -> None:
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     else:
         uv = environment("uv", tools=folder.parent) / "bin" / "uv"
-        install = [str(uv), "pip", "install", "--quiet", "--python", python]
+        # The project's own constraints are not for this environment, and have no hashes.
+        install = [str(uv), "pip", "install", "--no-config", "--quiet", "--python", python]
     _run([*install, "--require-hashes", "-r", str(listed)], log=log)
 
 
