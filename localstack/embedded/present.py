@@ -44,12 +44,12 @@ def show(report: Report, console: Console, *, next_steps: Sequence[tuple[str, st
     console.print()
     console.print(alert_table(report.alerts))
     console.print()
-    console.print(summary(report))
-    console.print(check_line(report.check))
+    console.print(summary(report), soft_wrap=True)
+    console.print(check_line(report.check), soft_wrap=True)
     console.print()
-    console.print(phase_table(report))
+    console.print(phase_line(report))
     console.print()
-    console.print(step_table(next_steps))
+    console.print(step_lines(next_steps), soft_wrap=True)
 
 
 def focus(report: Report) -> int:
@@ -92,13 +92,13 @@ def chart(report: Report, middle_ms: int, *, width: int) -> RenderableType:
     minutes = per_column * report.window_ms // 60_000
     title = Text.assemble(
         (report.series, "bold"),
-        f"  events in {minutes} min: ",
+        f" in {minutes} min: ",
         ("█", "cyan"),
-        " counted  ",
+        " counted, ",
         ("░", "yellow"),
-        " expected band  ",
+        " expected band, ",
         ("▼▲", "red"),
-        " too few, too many",
+        " too few, many",
     )
     return Group(title, *rows, marks, _day_axis(columns))
 
@@ -207,20 +207,20 @@ def check_line(check: Check) -> Text:
     )
 
 
-def phase_table(report: Report) -> Text:
+def phase_line(report: Report) -> Text:
     """Return what each phase took, in one line."""
     parts = [f"{name} {seconds:.1f}" for name, seconds in report.seconds.items()]
     total = sum(report.seconds.values())
     return Text(f"Seconds: {', '.join(parts)}; {total:.1f} together", style="dim")
 
 
-def step_table(steps: Sequence[tuple[str, str]]) -> Table:
-    """Return what to look at next."""
-    table = Table.grid(padding=(0, 2))
-    table.title, table.title_justify, table.title_style = "Next", "left", "bold"
+def step_lines(steps: Sequence[tuple[str, str]]) -> Text:
+    """Return what to look at next; commands stand on lines of their own, to be copied whole."""
+    text = Text("Next", style="bold")
     for command, what in steps:
-        table.add_row(Text(command, style="cyan", overflow="fold"), what)
-    return table
+        text.append(f"\n  {what}\n", style="not bold")
+        text.append(f"    {command}", style="not bold cyan")
+    return text
 
 
 def _span(report: Report, middle_ms: int, *, before_days: int, after_days: int) -> list[WindowLine]:

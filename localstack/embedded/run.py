@@ -53,8 +53,17 @@ def run(local: LocalStack, places: Places, phases: "Phases") -> tuple[Running, R
     Raises:
         InvalidInput: something cannot be brought up, or the replay got stuck; says what to do.
     """
+    running = local.up(places.repository / STORM, phases)
+    return running, replay_and_report(running, places, phases)
+
+
+def replay_and_report(running: Running, places: Places, phases: "Phases") -> Report:
+    """Replay the storm on a fresh generation of a stack that is up; return what came out.
+
+    Raises:
+        InvalidInput: the replay got stuck; says where.
+    """
     fixture = places.repository / STORM
-    running = local.up(fixture, phases)
     with phases("fresh stream"):
         mappings = fresh_generation(running.engine, running.outputs)
         queue_url = results.subscribe_queue(running)
@@ -66,7 +75,7 @@ def run(local: LocalStack, places: Places, phases: "Phases") -> tuple[Running, R
     windows = (max(recounted) - min(recounted)) // WINDOW_MS + 1
     with phases.bar("count, judge, alert", 2 * windows) as bar:
         generation = wait_until_done(running, places, sent, bar)
-    return running, report(running, generation, queue_url, recounted, phases.seconds)
+    return report(running, generation, queue_url, recounted, phases.seconds)
 
 
 def replay(running: Running, fixture: Path, reached: Callable[[int], None]) -> Sent:

@@ -122,14 +122,13 @@ def _told(report: "Report") -> dict[str, object]:
 
 def _next_steps(running: "Running", places: "Places") -> list[tuple[str, str]]:
     database = running.database
+    client = (
+        f"mariadb -h {database.host} -P {database.port} -u {database.user} -p {database.database}"
+    )
     return [
-        ("make status", "addresses, and variables to export for your own commands"),
-        (
-            f"mariadb -h {database.host} -P {database.port} -u {database.user} -p"
-            f" {database.database}",
-            f"the tables: completed_window, prediction, incident (password: {places.password})",
-        ),
+        ("make status", "addresses, and variables to export for commands of your own"),
+        (client, f"the tables completed_window, prediction, incident; password: {places.password}"),
         (f"less {places.logs / 'engine.log'}", "what the functions logged"),
         ("make invoke F=collect", "one function on its example event"),
-        ("make down", "stop everything"),
+        ("make down", "stop everything; the database keeps its data"),
     ]

@@ -1,0 +1,116 @@
+"""What a build and a deployment are made from, and the template's variables."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from embedded.local import Ports
+from embedded.places import REPOSITORY
+from embedded.processes import reason_in
+from embedded.stack import Wanted, secret_of, source_hash
+from tidegauge.domain.errors import InvalidInput
+from tidegauge.settings import (
+    AlertSettings,
+    DatabaseAddress,
+    DatabaseSettings,
+    JudgingSettings,
+    StreamSettings,
+    WindowSettings,
+    variable_names,
+)
+
+FOLDERS = ("tidegauge", "consumers", "producers", "sql")
+FILES = ("template.yaml", "samconfig.toml", "pyproject.toml", "uv.lock")
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    for folder in FOLDERS:
+        (tmp_path / folder / "__pycache__").mkdir(parents=True)
+        (tmp_path / folder / "code.py").write_text("1")
+    for file in FILES:
+        (tmp_path / file).write_text("1")
+    return tmp_path
+
+
+@pytest.mark.parametrize("changed", [*(f"{folder}/code.py" for folder in FOLDERS), *FILES])
+def test_any_changed_source_asks_for_a_new_build(sources: Path, changed: str) -> None:
+    before = source_hash(sources, {})
+    (sources / changed).write_text("2")
+    assert source_hash(sources, {}) != before
+
+
+def test_a_new_a_moved_and_a_removed_file_ask_for_a_new_build(sources: Path) -> None:
+    hashes = [source_hash(sources, {})]
+    (sources / "sql" / "more.sql").write_text("1")
+    hashes.append(source_hash(sources, {}))
+    shutil.move(sources / "sql" / "more.sql", sources / "tidegauge" / "more.sql")
+    hashes.append(source_hash(sources, {}))
+    assert len(set(hashes)) == 3
+
+
+def test_parameters_ask_for_a_new_build_and_caches_do_not(sources: Path) -> None:
+    before = source_hash(sources, {"A": "1"})
+    (sources / "tidegauge" / "__pycache__" / "code.pyc").write_text("2")
+    assert source_hash(sources, {"A": "1"}) == before
+    assert source_hash(sources, {"A": "2"}) != before
+
+
+def test_every_parameter_we_pass_is_the_templates() -> None:
+    template = (REPOSITORY / "template.yaml").read_text()
+    declared = re.findall(r"^  (\w+):$", template.split("\nConditions:")[0], re.MULTILINE)
+    assert {*Wanted().parameters, "DatabaseSecretArn"} <= set(declared)
+
+
+def test_every_variable_of_the_template_is_a_setting() -> None:
+    template = (REPOSITORY / "template.yaml").read_text()
+    variables = set(re.findall(r"^ +([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+):", template, re.MULTILINE))
+    settings = {
+        name
+        for kind in (
+            WindowSettings,
+            StreamSettings,
+            JudgingSettings,
+            AlertSettings,
+            DatabaseSettings,
+        )
+        for name in variable_names(kind)
+    }
+    assert {name for name in variables if not name.startswith("POWERTOOLS_")} <= settings
+    assert "WINDOW_SECONDS" in variables
+
+
+def test_the_secret_is_read_back_as_the_same_address() -> None:
+    address = DatabaseAddress("127.0.0.1", 3307, "tide", 'p"a%s', "gauge")
+    assert DatabaseAddress.from_secret(secret_of(address)) == address
+    assert json.loads(secret_of(address))["port"] == 3307
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "65536", "1.5"])
+def test_a_port_that_is_none_is_one_sentence(text: str) -> None:
+    with pytest.raises(InvalidInput, match="TIDEGAUGE_ENGINE_PORT must be a port"):
+        Ports.from_env({"TIDEGAUGE_ENGINE_PORT": text})
+
+
+def test_ports_default_to_free_ones() -> None:
+    assert Ports.from_env({"TIDEGAUGE_DATABASE_PORT": "3307"}) == Ports(database=3307)
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("[ERROR] mariadbd: Can't create file (Errcode: 28)", "the disk is full"),
+        ("OSError: [Errno 28] No space left on device", "the disk is full"),
+        ("bind: Address already in use", "its port is taken"),
+        ("fine\n[ERROR] unknown option\nmore", "[ERROR] unknown option"),
+        ("only this", "only this"),
+        ("", "its log is empty"),
+    ],
+)
+def test_a_log_gives_the_reason_in_one_line(lines: str, reason: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(lines)
+    assert reason_in(log) == reason
