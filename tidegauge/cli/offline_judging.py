@@ -28,7 +28,8 @@ class OfflineJudging:
         return self._store.latest.get(row.window_start_ms, {}).get(row.series)
 
     def forget(self, before_ms: int) -> None:
-        """Drop predictions of windows before a time; the store keeps what it judges by."""
+        """Drop predictions of windows before a time; the store keeps what it judges later by."""
+        self._store.forget(before_ms)
         latest = self._store.latest
         for window_ms in [w for w in latest if w < before_ms]:
             del latest[window_ms]
