@@ -37,8 +37,11 @@ def aws(engine: EngineAddress, monkeypatch: pytest.MonkeyPatch) -> LocalSession:
 
 @pytest.fixture
 def stream_name(aws: LocalSession, request: pytest.FixtureRequest) -> str:
-    name: str = request.node.name
-    aws.kinesis.create_stream(StreamName=name, ShardCount=2)
+    return made(aws, request.node.name, shards=2)
+
+
+def made(aws: LocalSession, name: str, *, shards: int) -> str:
+    aws.kinesis.create_stream(StreamName=name, ShardCount=shards)
     aws.kinesis.get_waiter("stream_exists").wait(
         StreamName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
     )
@@ -77,6 +80,14 @@ def recording_of(aws: LocalSession, stream_name: str, path: Path) -> None:
     path.with_name(f"{path.name}.manifest.json").write_text('{"heartbeats": "producer"}')
 
 
+def merged(recording: Path, path: Path) -> Path:
+    """Bring a recording into one order of arrival: sequence numbers rise over all shards here."""
+    lines = [json.loads(line) for line in recording.read_text().splitlines()]
+    lines.sort(key=lambda line: int(line["sequence_number"]))
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
 def test_the_stream_holds_what_the_file_says(
     aws: LocalSession,
     stream_name: str,
@@ -93,14 +104,21 @@ def test_the_stream_holds_what_the_file_says(
     sent = json.loads(capsys.readouterr().out)
     assert (sent["events"], sent["rejects"], sent["unsent"]) == (1505, 2, 0)
     recording_of(aws, stream_name, tmp_path / "recording.jsonl")
+    # and once more: the recording goes onto another stream, with one clock for all its shards
+    again = made(aws, f"{stream_name}-again", shards=3)
+    monkeypatch.setenv("HEARTBEATS", "producer")
+    by_time = merged(tmp_path / "recording.jsonl", tmp_path / "merged.jsonl")
+    assert replay(monkeypatch, by_time, "--to", again, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["events"] == 1505
+    recording_of(aws, again, tmp_path / "again.jsonl")
     results = []
-    for source in (path, tmp_path / "recording.jsonl"):
+    for source in (path, tmp_path / "recording.jsonl", tmp_path / "again.jsonl"):
         out = tmp_path / f"{source.name}.csv"
         assert replay(monkeypatch, source, "--no-predict", "--json", "--windows-out", out) == 0
         sums = json.loads(capsys.readouterr().out)
         del sums["seconds"]
         results.append((sums, out.read_bytes()))
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
     assert results[0][0]["duplicates"] == 5
 
 

@@ -3,8 +3,10 @@
 import csv
 import gzip
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -324,6 +326,22 @@ def test_settings_of_the_environment_count_and_all_their_faults_are_told(
     ran = replay(path, "--json")
     assert ran.code == 2
     assert ran.err.count("\n") == 2
+
+
+def test_ctrl_c_ends_it_with_130_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = fixture_of(tmp_path, *(event(str(n), n / 1000) for n in range(200_000)))
+    out = tmp_path / "w.csv"
+    command = [sys.executable, "-m", "tidegauge.cli", "replay", str(path), "--no-predict"]
+    command += ["--jobs", "2", "--windows-out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:  # noqa: S603
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.glob(".w.csv.*")) and time.monotonic() < deadline:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["f.jsonl"]
 
 
 def test_the_installed_command_and_the_replayer_module_run() -> None:
