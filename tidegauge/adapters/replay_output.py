@@ -5,9 +5,10 @@ result that exists is a whole one. The same results give the same bytes.
 """
 
 import base64
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -182,16 +183,18 @@ def _output_file(path: Path) -> Iterator[IO[bytes]]:
         return
     with _writing(path):
         if real.is_dir():
-            raise IsADirectoryError(21, "it is a folder")
-        part = real.with_name(f".{real.name}.{os.getpid()}.part")
-        output = part.open("wb")
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    part = real.with_name(f".{real.name}.{os.getpid()}.part")
     try:
+        with _writing(path):
+            output = part.open("wb")
         with output:
             yield output
         with _writing(path):
             part.replace(real)
-    finally:
-        part.unlink(missing_ok=True)
+    finally:  # Ctrl-C may come right after the file was made
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
