@@ -19,14 +19,14 @@ from tidegauge.settings import DatabaseAddress
 
 @pytest.fixture(scope="session")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
-    """Folders of this test process's own servers."""
+    """Folders of this test process's own stack; the database and the bare engine have others."""
     return places_in(tmp_path_factory.mktemp("stack"))
 
 
 @pytest.fixture(scope="session")
-def database_address(places: Places) -> Iterator[DatabaseAddress]:
+def database_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseAddress]:
     """The database server of this test process: DATABASE_URL's, else a private one."""
-    with database_server(places) as address:
+    with database_server(places_in(tmp_path_factory.mktemp("database"))) as address:
         yield address
 
 

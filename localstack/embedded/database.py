@@ -126,6 +126,14 @@ class Database:
         known = processes.running(self._record)
         return None if known is None else self._address(known.port)
 
+    def is_own(self, address: DatabaseAddress) -> bool:
+        """Return whether an address is that of this very server, running or not."""
+        try:
+            password = self._password_file.read_text().strip()
+        except OSError:
+            return False
+        return address.host == processes.LOOPBACK and address.password == password
+
     @property
     def _data(self) -> Path:
         return self._home / "data"

@@ -112,6 +112,8 @@ class LocalStack:
         """
         url = env.get("DATABASE_URL", "")
         given = DatabaseAddress.from_url(url) if url else None
+        if given is not None and Database(places).is_own(given):
+            given = None  # `status` tells people to export it
         return cls(places, ports=Ports.from_env(env), database=given)
 
     def up(self, fixture: Path, phase: Phase = lambda _name: nullcontext()) -> Running:

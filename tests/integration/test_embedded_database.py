@@ -39,6 +39,7 @@ def test_data_survive_a_stop_and_a_second_start_keeps_port_and_password(
     own_places: Places,
 ) -> None:
     database = Database(own_places, durable=False)
+    assert not database.is_own(DatabaseAddress("127.0.0.1", 3306, "root", "", "x"))
     try:
         first = database.up()
         connection = _connect(first)
@@ -49,6 +50,7 @@ def test_data_survive_a_stop_and_a_second_start_keeps_port_and_password(
         assert database.down()
         assert not database.down()
         assert database.address() is None
+        assert database.is_own(first)
 
         second = database.up()
         assert second == first
