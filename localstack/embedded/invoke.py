@@ -1,7 +1,9 @@
 """`make invoke F=collect`: runs one function's handler on its event.json, without Docker.
 
 The handler runs in this process against the running local stack, with the variables that the
-deployed function has there.
+deployed function has there. Only the events stream is another one, made anew each time: the example
+counts in a generation of its own, since its sequence numbers would else fence off what producers
+put on the real one.
 """
 
 import importlib
@@ -14,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from embedded.local import Running
+from embedded.stream import spare_generation
 from tidegauge.domain.errors import InvalidInput
+
+SPARE_STREAM = "tidegauge-invoke"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +44,6 @@ def functions(repository: Path) -> list[str]:
 def invoke(name: str, running: Running, repository: Path) -> dict[str, Any]:
     """Run a function on its example event and return its answer.
 
-    Its example names a shard of no stream, so what it counts stands by itself.
-
     Raises:
         InvalidInput: there is no such function.
     """
@@ -49,7 +52,8 @@ def invoke(name: str, running: Running, repository: Path) -> dict[str, Any]:
         msg = f"there is no function {name!r}: use F={' or F='.join(known)}"
         raise InvalidInput(msg)
     event = json.loads((repository / "consumers" / name / "event.json").read_text())
-    os.environ.update(variables(name, running))
+    spare_generation(running.engine, SPARE_STREAM)
+    os.environ.update({**variables(name, running), "EVENTS_STREAM": SPARE_STREAM})
     handler = importlib.import_module(f"consumers.{name}.app").handler
     answer: dict[str, Any] = handler(event, Context(name))
     return answer

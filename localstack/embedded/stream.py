@@ -70,6 +70,21 @@ def fresh_generation(engine: EngineAddress, outputs: Outputs) -> list[str]:
     return [_recreate(engine, mapping, outputs) for mapping in mappings]
 
 
+def spare_generation(engine: EngineAddress, name: str) -> None:
+    """Make a stream of one shard that no function reads, anew if it is there already.
+
+    Raises:
+        InvalidInput: the engine did not do so in time.
+    """
+    kinesis = engine.session().kinesis
+    deadline = time.monotonic() + READY_SECONDS
+    if name in kinesis.list_streams()["StreamNames"]:
+        kinesis.delete_stream(StreamName=name, EnforceConsumerDeletion=True)
+    _await(engine, name, None, deadline)
+    kinesis.create_stream(StreamName=name, ShardCount=1)
+    _await(engine, name, "ACTIVE", deadline)
+
+
 def let_read(engine: EngineAddress, mappings: Iterable[str]) -> None:
     """Let waiting mappings read their stream from its beginning."""
     functions = engine.session().functions
