@@ -71,6 +71,15 @@ def test_a_quiet_night_neither_opens_nor_clears_a_drop() -> None:
     assert incident.clear_run == 2
 
 
+def test_a_count_below_its_band_does_not_clear_a_drop_though_no_alert_rests_on_it() -> None:
+    recovering = msgspec.structs.replace(NORMAL, actual=19.0)
+    incident, told = fold([low(), NORMAL, NORMAL, *[recovering] * 9, NORMAL])
+    assert [kind for kind in told if kind] == [AlertKind.OPENED, AlertKind.CLEARED]
+    assert told[-1] is AlertKind.CLEARED
+    assert incident is not None
+    assert incident.last_window_ms == BASE
+
+
 def test_a_quiet_night_does_clear_a_spike() -> None:
     _, told = fold([HIGH, WEAK, WEAK, WEAK])
     assert told == [AlertKind.OPENED, None, None, AlertKind.CLEARED]

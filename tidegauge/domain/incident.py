@@ -50,7 +50,7 @@ class Incident(msgspec.Struct, frozen=True):
         first_window_ms: Start of the window that opened it.
         last_window_ms: Start of its last anomalous window.
         anomalous_windows: How many of its windows are anomalous, corrections considered.
-        clear_run: Normal windows since the last anomalous one.
+        clear_run: Normal windows, within their band, since the last anomalous one.
         closed_window_ms: Start of the window that ended it; None while it is open.
     """
 
@@ -127,7 +127,8 @@ def follow(
         return incident, None
     if finding.is_late:
         return _corrected(incident, finding)
-    if not incident.is_open:
+    # Between the band and an alert lies what is not yet normal again: it neither clears nor worsens.
+    if not incident.is_open or not judgement.in_band:
         return incident, None
     incident = msgspec.structs.replace(incident, clear_run=incident.clear_run + 1)
     if incident.clear_run < clear_windows:

@@ -26,6 +26,10 @@ FIT_EVERY_WINDOWS: Final = 72
 MIN_RESIDUALS: Final = 72
 """Fewer than so many usable windows in memory allow no verdict."""
 
+# An anomaly casts a shadow: it was on its way before a sum showed it, and it fades after the last.
+# Left in memory, these windows make the noise look so wild that nothing after them can be judged.
+_SHADOW_BEFORE: Final = max(SUM_LENGTHS) - 1
+_SHADOW_AFTER: Final = 2 * max(SUM_LENGTHS)
 # A series that is anomalous for more than this share of its memory has a new normal.
 _NEW_NORMAL_SHARE: Final = 0.25
 _DISPERSIONS: Final = tuple(float(phi) for phi in np.geomspace(1e-4, 1.0, 25))
@@ -96,7 +100,8 @@ def fit_residuals(
     Args:
         actual: Counts of consecutive windows, oldest first, (n_windows,); NaN = not usable.
         expected: What was expected of them, NaN where there was no prediction.
-        anomalous: Windows judged anomalous: kept out, unless they are too many to be exceptions.
+        anomalous: Windows judged anomalous: kept out, with those just before and after them,
+            unless they are too many to be exceptions.
         level: Coverage of the prediction interval, in (0, 1).
 
     Returns:
@@ -104,7 +109,7 @@ def fit_residuals(
     """
     usable = np.isfinite(actual) & np.isfinite(expected)
     if anomalous[usable].mean() <= _NEW_NORMAL_SHARE if usable.any() else False:
-        usable = usable & ~anomalous
+        usable = usable & ~_with_shadow(anomalous)
     if int(usable.sum()) < MIN_RESIDUALS:
         return None
     sums = [
@@ -116,6 +121,15 @@ def fit_residuals(
         for length in SUM_LENGTHS
     ]
     return Fit(tuple(sums))
+
+
+def _with_shadow(anomalous: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    shadow = anomalous.copy()
+    for offset in range(1, _SHADOW_BEFORE + 1):
+        shadow[:-offset] |= anomalous[offset:]
+    for offset in range(1, _SHADOW_AFTER + 1):
+        shadow[offset:] |= anomalous[:-offset]
+    return shadow
 
 
 def _sums(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:

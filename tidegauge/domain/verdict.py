@@ -64,6 +64,11 @@ class Judgement(msgspec.Struct, frozen=True):
         """Whether the window is too high or too low."""
         return self.verdict in (Verdict.TOO_HIGH, Verdict.TOO_LOW)
 
+    @property
+    def in_band(self) -> bool:
+        """Whether the count lies in its prediction interval."""
+        return self.lower <= self.actual <= self.upper
+
     def speaks_against(self, direction: Verdict) -> bool:
         """Return whether the window could have been anomalous in a direction and was not so."""
         could = self.could_be_low if direction is Verdict.TOO_LOW else self.could_be_high
