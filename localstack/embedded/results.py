@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from embedded.local import Running
 from embedded.report import AlertLine, WindowLine
 from tidegauge.domain.window import first_open_window_ms
+from tidegauge.ports import StreamIdentity
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
@@ -54,11 +55,12 @@ class Progress:
         return None
 
 
-def current_generation(cursor: "Cursor", running: Running) -> int | None:
-    """Return the number of the events stream's newest generation; None before any record."""
+def generation_of(cursor: "Cursor", stream: StreamIdentity) -> int | None:
+    """Return the number of a stream's generation; None before its first record is read."""
     cursor.execute(
-        "SELECT MAX(generation) FROM generation WHERE stream_arn = %s",
-        (running.outputs.events_stream_arn,),
+        f"SELECT generation FROM generation WHERE stream_arn = %s"  # noqa: S608
+        f" AND {_MS.format('stream_created_at')} = %s",
+        (stream.arn, stream.created_ms),
     )
     row = cursor.fetchone()
     return None if row is None else row[0]

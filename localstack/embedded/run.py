@@ -90,14 +90,20 @@ def replay(running: Running, fixture: Path, reached: Callable[[int], None]) -> S
         jobs=1,
         progress=reached,
     )
-    stream = KinesisStream(
-        running.outputs.events_stream_name, client=running.engine.session().kinesis
+    sent = StreamReplay(events_stream(running), rules, pace=Unhurried()).run(
+        with_beats(offered, rules)
     )
-    sent = StreamReplay(stream, rules, pace=Unhurried()).run(with_beats(offered, rules))
     if sent.stream_time_ms is None:
         msg = f"{fixture} holds no event"
         raise InvalidInput(msg)
     return Sent(sent.stream_time_ms, sent.events)
+
+
+def events_stream(running: Running) -> KinesisStream:
+    """Return the stream that the functions count."""
+    return KinesisStream(
+        running.outputs.events_stream_name, client=running.engine.session().kinesis
+    )
 
 
 def wait_until_done(running: Running, places: Places, sent: Sent, bar: "Bar") -> int:
@@ -107,12 +113,13 @@ def wait_until_done(running: Running, places: Places, sent: Sent, bar: "Bar") ->
         InvalidInput: nothing moved for `STUCK_SECONDS`; says what is stuck.
     """
     database = running.connect()
+    stream = events_stream(running).identity()
     seen: results.Progress | None = None
     moved = time.monotonic()
     try:
         while True:
             with database.transaction() as cursor:
-                generation = results.current_generation(cursor, running)
+                generation = results.generation_of(cursor, stream)
                 now = results.Progress()
                 if generation is not None:
                     now = results.progress(cursor, generation)

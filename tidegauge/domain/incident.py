@@ -127,7 +127,8 @@ def follow(
         return incident, None
     if finding.is_late:
         return _corrected(incident, finding)
-    # Between the band and an alert lies what is not yet normal again: it neither clears nor worsens.
+    # Between the band and an alert lies what is not yet normal again: that neither clears nor
+    # worsens.
     if not incident.is_open or not judgement.in_band:
         return incident, None
     incident = msgspec.structs.replace(incident, clear_run=incident.clear_run + 1)
