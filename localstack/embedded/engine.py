@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
+import botocore.session
 
 from embedded import processes
 from embedded.bootstrap import SetupFailed, environment
@@ -57,6 +58,14 @@ class EngineAddress:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
+    def within(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return variables that reach the engine, with none of the user's own AWS settings.
+
+        A profile would not be found, and an endpoint of one service would win over ours.
+        """
+        kept = {key: value for key, value in variables.items() if not key.startswith("AWS_")}
+        return {**kept, **self.environment}
+
     def session(self) -> "LocalSession":
         """Return the clients of this engine, made once."""
         return _clients_of(self)
@@ -67,7 +76,16 @@ class LocalSession:
 
     def __init__(self, address: EngineAddress) -> None:
         self._url = address.url
+        # Without variables for profile and files, botocore finds nothing of the user's.
+        bare = botocore.session.Session(
+            {
+                "profile": (None, None, None, None),
+                "config_file": (None, None, os.devnull, None),
+                "credentials_file": (None, None, os.devnull, None),
+            }
+        )
         self.session: Session = boto3.Session(
+            botocore_session=bare,
             aws_access_key_id="test",
             aws_secret_access_key="test",  # noqa: S106 - the engine takes any
             region_name=REGION,

@@ -53,14 +53,21 @@ def invoke(name: str, running: Running, repository: Path) -> dict[str, Any]:
         raise InvalidInput(msg)
     event = json.loads((repository / "consumers" / name / "event.json").read_text())
     spare_generation(running.engine, SPARE_STREAM)
-    os.environ.update({**variables(name, running), "EVENTS_STREAM": SPARE_STREAM})
+    reached = running.engine.within(os.environ)
+    os.environ.clear()
+    os.environ.update(
+        {**reached, **variables(name, running), "EVENTS_STREAM": SPARE_STREAM, "DATABASE_URL": ""}
+    )
     handler = importlib.import_module(f"consumers.{name}.app").handler
     answer: dict[str, Any] = handler(event, Context(name))
     return answer
 
 
 def variables(name: str, running: Running) -> Mapping[str, str]:
-    """Return the variables of a deployed function, and the addresses to reach the stack by."""
+    """Return the variables of a deployed function, as the engine gives them to it.
+
+    The database is found by its secret: a function takes that or `DATABASE_URL`, never both.
+    """
     outputs = running.outputs
     deployed = {
         "collect": outputs.collect_function_name,
@@ -69,6 +76,7 @@ def variables(name: str, running: Running) -> Mapping[str, str]:
     }
     functions_client = running.engine.session().functions
     configuration = functions_client.get_function_configuration(FunctionName=deployed[name])
-    # The secret, not DATABASE_URL: a function takes one of the two.
-    addresses = {key: value for key, value in running.environment.items() if key != "DATABASE_URL"}
-    return {**configuration["Environment"]["Variables"], **addresses}
+    return {
+        **configuration["Environment"]["Variables"],
+        "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": running.sagemaker_url,
+    }

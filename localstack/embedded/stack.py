@@ -19,7 +19,7 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from embedded.bootstrap import SetupFailed, environment
-from embedded.engine import EngineAddress, runtime_name
+from embedded.engine import REGION, EngineAddress, runtime_name
 from embedded.places import Places
 from embedded.processes import reason_in
 from tidegauge.domain.errors import InvalidInput
@@ -132,7 +132,7 @@ class Stack:
                 str(self._places.build),
                 "--parameter-overrides",
                 *_pairs(self._wanted.build_parameters),
-                environment_of={},
+                variables=os.environ,
                 seconds=BUILD_SECONDS,
             )
             stamp.write_text(made_from)
@@ -181,7 +181,7 @@ class Stack:
             "CAPABILITY_AUTO_EXPAND",
             "--parameter-overrides",
             *_pairs(parameters),
-            environment_of=engine.environment,
+            variables=engine.within(os.environ),
             seconds=DEPLOY_SECONDS,
         )
         outputs = self.outputs(engine)
@@ -210,7 +210,7 @@ class Stack:
         }
         return source_hash(self._places.repository, parameters)
 
-    def _sam(self, *arguments: str, environment_of: Mapping[str, str], seconds: float) -> None:
+    def _sam(self, *arguments: str, variables: Mapping[str, str], seconds: float) -> None:
         try:
             tools = {
                 name: environment(name, tools=self._places.tools) for name in ("sam", "engine")
@@ -227,10 +227,9 @@ class Stack:
                 folder=self._places.repository,
                 output=output.fileno(),
                 variables={
-                    **os.environ,
+                    **variables,
                     "SAM_CLI_TELEMETRY": "0",
-                    "AWS_DEFAULT_REGION": "us-east-1",
-                    **environment_of,
+                    "AWS_DEFAULT_REGION": REGION,
                     "PATH": path,
                 },
                 seconds=seconds,

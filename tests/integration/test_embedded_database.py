@@ -1,5 +1,6 @@
 """The private database server on this machine."""
 
+import shutil
 import socket
 import stat
 from pathlib import Path
@@ -92,3 +93,13 @@ def test_a_taken_port_is_one_sentence_that_names_the_setting(own_places: Places)
 
 def test_a_given_server_is_used(database_url: str) -> None:
     _connect(DatabaseAddress.from_url(database_url)).close()
+
+
+def test_a_full_disk_is_one_sentence_with_the_room_that_is_needed(
+    own_places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A disk cannot be filled here: what the system says of it is made up.
+    full = shutil.disk_usage("/")._replace(free=20 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: full)
+    with pytest.raises(InvalidInput, match=r"the disk is full: .* needs 400 MB .* 20 MB are free"):
+        Database(own_places).up()

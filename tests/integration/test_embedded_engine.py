@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from embedded import processes
-from embedded.engine import Engine, EngineAddress, answers
+from embedded.engine import Engine, EngineAddress, LocalSession, answers
 from embedded.engine_process import expire_records
 from tests.support.embedded import places_in
 from tidegauge.domain.errors import InvalidInput
@@ -37,13 +37,15 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
             Engine(places_in(tmp_path), port=port).up()
 
 
-def test_its_clients_ignore_the_users_own_endpoints(
+def test_its_clients_ignore_the_users_own_settings(
     engine: EngineAddress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", "http://127.0.0.1:1")
-    kinesis = EngineAddress(engine.port).session().kinesis
+    monkeypatch.setenv("AWS_PROFILE", "nowhere")
+    kinesis = LocalSession(engine).kinesis
     assert kinesis.meta.endpoint_url == engine.url
+    assert kinesis.list_streams()["ResponseMetadata"]["HTTPStatusCode"] == 200
 
 
 def test_the_function_that_we_replace_in_the_engine_is_still_there(engine: EngineAddress) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from embedded.engine import EngineAddress
 from embedded.local import Ports
 from embedded.places import REPOSITORY
 from embedded.processes import reason_in
@@ -114,3 +115,10 @@ def test_a_log_gives_the_reason_in_one_line(lines: str, reason: str, tmp_path: P
     log = tmp_path / "log"
     log.write_text(lines)
     assert reason_in(log) == reason
+
+
+def test_the_users_own_aws_settings_never_reach_the_engines_clients() -> None:
+    engine = EngineAddress(4567)
+    within = engine.within({"AWS_PROFILE": "work", "AWS_ENDPOINT_URL_S3": "x", "PATH": "/bin"})
+    assert within == {"PATH": "/bin", **engine.environment}
+    assert within["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4567"

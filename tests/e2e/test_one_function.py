@@ -1,0 +1,45 @@
+"""`make invoke`: each function runs on its example event against the stack, without Docker."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from embedded.invoke import functions, invoke
+from embedded.local import Running
+from embedded.places import REPOSITORY, Places
+from tidegauge.domain.errors import InvalidInput
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize("name", ["collect", "predict", "sweep"])
+def test_each_function_answers_to_its_example(name: str, stack: Running, places: Places) -> None:
+    # In a process of its own: handlers keep clients and settings of the first environment.
+    code = "import sys; from embedded.__main__ import main; sys.exit(main(['invoke', sys.argv[1]]))"
+    environment = {
+        **os.environ,
+        "TIDEGAUGE_STATE": str(places.state),
+        "DATABASE_URL": stack.environment["DATABASE_URL"],
+    }
+    for _ in range(2):  # counting it once must not hide it the second time
+        done = subprocess.run(  # noqa: S603 - our own module
+            [sys.executable, "-c", code, name],
+            cwd=REPOSITORY / "localstack",
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        answer = json.loads(done.stdout.splitlines()[-1])
+        if name == "collect":
+            assert answer["events"] > 0
+
+
+def test_an_unknown_function_is_one_sentence_with_those_there_are(stack: Running) -> None:
+    assert functions(REPOSITORY) == ["collect", "predict", "sweep"]
+    with pytest.raises(InvalidInput, match="use F=collect or F=predict or F=sweep"):
+        invoke("recorder", stack, REPOSITORY)
