@@ -11,6 +11,7 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from tidegauge.adapters.clock import SystemClock
 from tidegauge.adapters.kinesis import KinesisStream, WindowsSink
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.counting import MysqlCountStore
@@ -21,13 +22,14 @@ from tidegauge.adapters.sns import AlertSink
 from tidegauge.ports import Destination
 from tidegauge.settings import (
     AlertSettings,
+    Clocks,
     DatabaseSettings,
     StreamSettings,
     WindowSettings,
     read_settings,
 )
 from tidegauge.signals import Metric
-from tidegauge.steps.sweep import Swept, sweep
+from tidegauge.steps.sweep import SweepClock, Swept, sweep
 
 logger = Logger()
 metrics = Metrics()
@@ -43,6 +45,8 @@ def sweep_step() -> Callable[[], Swept]:
     secret = secret_of(databases)
     locate = secret.locate if secret else None
     database = Database.from_settings(databases, locate)
+    stream = KinesisStream(streams.events_stream)
+    is_clock = streams.heartbeats is Clocks.SWEEP
     return partial(
         sweep,
         store=MysqlCountStore(database),
@@ -54,7 +58,8 @@ def sweep_step() -> Callable[[], Swept]:
             Destination.WINDOWS: WindowsSink(KinesisStream(streams.windows_stream)),
             Destination.ALERTS: AlertSink(alerts.alerts_topic_arn),
         },
-        stream=KinesisStream(streams.events_stream),
+        stream=stream,
+        clock=SweepClock(stream, SystemClock(), streams.clock_source) if is_clock else None,
         close_rules=windows.close_rules(),
     )
 

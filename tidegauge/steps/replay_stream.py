@@ -11,25 +11,20 @@ from typing import Protocol
 
 import msgspec
 
-from tidegauge.domain.errors import InvalidInput, Transient
+from tidegauge.domain.errors import InvalidInput
 from tidegauge.domain.event import Event, Rejection, RejectReason
 from tidegauge.domain.event_time import format_time, parse_time_ms
 from tidegauge.domain.fold import CountRules
-from tidegauge.domain.heartbeat import heartbeat_record
 from tidegauge.domain.offered import Offered
 from tidegauge.domain.window import closing_time_ms, first_open_window_ms
-from tidegauge.ports import ShardListing, StreamEntry, StreamLister, StreamWriter
+from tidegauge.ports import StreamEntry
+from tidegauge.steps.heartbeats import Heartbeats, TargetStream
 from tidegauge.steps.replay_clock import Beat, Told, Unconfirmed
 
 _MAX_BUFFERED_RECORDS = 500
 _MAX_BUFFERED_BYTES = 4_000_000
 _MAX_RECORD_BYTES = 1_000_000  # with room for the partition key
 _MAX_HELD = 1000
-_MAX_LISTINGS = 10
-
-
-class TargetStream(StreamLister, StreamWriter, Protocol):
-    """A stream that can be listed and written to."""
 
 
 class Pace(Protocol):
@@ -139,7 +134,7 @@ class StreamReplay:
         self._buffer: list[StreamEntry] = []
         self._buffer_bytes = 0
         self._held: list[Offered] = []
-        self._beats = _Beats(stream, rules.clock_source)
+        self._beats = Heartbeats(stream, rules.clock_source)
         self.sent = Sent()
 
     def run(self, told: Iterable[Told]) -> Sent:
@@ -244,44 +239,6 @@ class StreamReplay:
         self.sent.n_unsent += 1
         if len(self.sent.unsent) < _MAX_HELD:
             self.sent.unsent.append((line, reason))
-
-
-class _Beats:
-    """Heartbeats on every open shard, chained per shard by sequence number."""
-
-    def __init__(self, stream: TargetStream, clock_source: str) -> None:
-        self._stream = stream
-        self._clock_source = clock_source
-        self._open: list[ShardListing] = []
-        self._previous: dict[str, int] = {}
-
-    def put(self, time_ms: int) -> None:
-        """Return when a heartbeat of this time stands on every open shard."""
-        reached: set[str] = set()
-        for _ in range(_MAX_LISTINGS):
-            if not self._open:
-                self._open = [shard for shard in self._stream.shards() if not shard.closed]
-            missing = [shard for shard in self._open if shard.shard_id not in reached]
-            if self._open and not missing:
-                return
-            positions = self._stream.put([self._entry(shard, time_ms) for shard in missing])
-            for shard, position in zip(missing, positions, strict=True):
-                if position.shard_id == shard.shard_id:
-                    reached.add(shard.shard_id)
-                    self._previous[shard.shard_id] = position.sequence_number
-            if not reached.issuperset(shard.shard_id for shard in self._open):
-                self._open = []  # it was resharded meanwhile: list again
-        msg = "heartbeats do not reach the shards they are meant for; is the stream changing?"
-        raise Transient(msg)
-
-    def _entry(self, shard: ShardListing, time_ms: int) -> StreamEntry:
-        data = heartbeat_record(
-            source=self._clock_source,
-            event_time_ms=time_ms,
-            shard_id=shard.shard_id,
-            previous=self._previous.get(shard.shard_id),
-        )
-        return StreamEntry(data=data, partition_key=shard.shard_id, hash_key=shard.first_hash_key)
 
 
 def shifted(data: bytes, shift_ms: int) -> bytes:

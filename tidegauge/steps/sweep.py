@@ -1,8 +1,8 @@
 """The sweep step: each minute, what no single batch can be trusted to do.
 
-Registers the stream's shards, closes what the watermark has passed, rings again for series that
-wait for a verdict, and publishes the outbox. It may run at any moment and any number of times; one
-runs at a time.
+Registers the stream's shards, puts a heartbeat on each open one where it is the clock, closes what
+the watermark has passed, rings again for series that wait for a verdict, and publishes the outbox.
+It may run at any moment and any number of times; one runs at a time.
 """
 
 from collections.abc import Mapping
@@ -11,19 +11,45 @@ import msgspec
 
 from tidegauge.domain.close import CloseRules
 from tidegauge.ports import (
+    Clock,
     CountStore,
     Destination,
     MessageSink,
     Outbox,
+    StreamIdentity,
     StreamLister,
     SweepStore,
 )
 from tidegauge.steps.close import close_once
+from tidegauge.steps.heartbeats import Heartbeats, TargetStream
 from tidegauge.steps.publish import publish_outbox
 
 CLOSINGS_PER_SWEEP = 100
 MESSAGES_PER_SWEEP = 20_000
 RINGS_PER_SWEEP = 1_000
+
+
+class SweepClock:
+    """The clock of a stream that no producer is the clock of.
+
+    Args:
+        stream: The stream.
+        clock: The wall clock; its time is what heartbeats carry, and closes nothing by itself.
+        source: The CloudEvents `source` of its heartbeats.
+    """
+
+    def __init__(self, stream: TargetStream, clock: Clock, source: str) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._source = source
+        self._rounds: tuple[StreamIdentity, Heartbeats] | None = None
+
+    def beat(self, identity: StreamIdentity) -> None:
+        """Put one round of heartbeats. Raises Transient."""
+        if self._rounds is None or self._rounds[0] != identity:
+            # the chain of sequence numbers is a generation's own
+            self._rounds = (identity, Heartbeats(self._stream, self._source))
+        self._rounds[1].put(self._clock.now_ms())
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -53,9 +79,19 @@ def sweep(
     outbox: Outbox,
     sinks: Mapping[Destination, MessageSink],
     stream: StreamLister,
+    clock: SweepClock | None,
     close_rules: CloseRules,
 ) -> Swept:
     """Do one sweep.
+
+    Args:
+        store: Where counts live.
+        sweeps: What the sweep alone asks of it.
+        outbox: Where announcements and alerts wait.
+        sinks: Who sends them.
+        stream: The events stream.
+        clock: Puts its heartbeats; None where a producer is the clock.
+        close_rules: What is announced.
 
     Raises:
         Transient: something did not answer; what was done stays done, the next sweep does the rest.
@@ -67,6 +103,8 @@ def sweep(
         identity, listing = stream.identity(), stream.shards()
         generation = store.generation(identity)
         store.register_shards(generation, listing)
+        if clock is not None:
+            clock.beat(identity)
         completed = 0
         for _ in range(CLOSINGS_PER_SWEEP):
             outcome = close_once(store, generation, close_rules)
