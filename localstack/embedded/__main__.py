@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from embedded.bootstrap import SetupFailed, environment
 from embedded.database import Database, find_server
+from embedded.engine import without_aws
 from embedded.invoke import invoke
 from embedded.local import LocalStack
 from embedded.places import Places, default_places
@@ -58,7 +59,7 @@ def validate(places: Places) -> int:
     return subprocess.run(  # noqa: S603 - SAM of our own environment
         [str(sam), "validate", "--lint", "--region", "us-east-1"],
         cwd=places.repository,
-        env={**os.environ, "SAM_CLI_TELEMETRY": "0"},
+        env={**without_aws(os.environ), "SAM_CLI_TELEMETRY": "0"},
         check=False,
     ).returncode
 

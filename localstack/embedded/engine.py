@@ -59,12 +59,8 @@ class EngineAddress:
         }
 
     def within(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return variables that reach the engine, with none of the user's own AWS settings.
-
-        A profile would not be found, and an endpoint of one service would win over ours.
-        """
-        kept = {key: value for key, value in variables.items() if not key.startswith("AWS_")}
-        return {**kept, **self.environment}
+        """Return variables that reach the engine, with none of the user's own AWS settings."""
+        return {**without_aws(variables), **self.environment}
 
     def session(self) -> "LocalSession":
         """Return the clients of this engine, made once."""
@@ -204,6 +200,14 @@ def answers(address: EngineAddress) -> bool:
             return bool(response.status == 200)
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False
+
+
+def without_aws(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return variables without AWS settings.
+
+    A user's profile would not be found, and an endpoint of one service would win over ours.
+    """
+    return {key: value for key, value in variables.items() if not key.startswith("AWS_")}
 
 
 def runtime_name() -> str:

@@ -19,7 +19,7 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from embedded.bootstrap import SetupFailed, environment
-from embedded.engine import REGION, EngineAddress, runtime_name
+from embedded.engine import REGION, EngineAddress, runtime_name, without_aws
 from embedded.places import Places
 from embedded.processes import reason_in
 from tidegauge.domain.errors import InvalidInput
@@ -132,7 +132,7 @@ class Stack:
                 str(self._places.build),
                 "--parameter-overrides",
                 *_pairs(self._wanted.build_parameters),
-                variables=os.environ,
+                reach={},
                 seconds=BUILD_SECONDS,
             )
             stamp.write_text(made_from)
@@ -181,7 +181,7 @@ class Stack:
             "CAPABILITY_AUTO_EXPAND",
             "--parameter-overrides",
             *_pairs(parameters),
-            variables=engine.within(os.environ),
+            reach=engine.environment,
             seconds=DEPLOY_SECONDS,
         )
         outputs = self.outputs(engine)
@@ -210,7 +210,7 @@ class Stack:
         }
         return source_hash(self._places.repository, parameters)
 
-    def _sam(self, *arguments: str, variables: Mapping[str, str], seconds: float) -> None:
+    def _sam(self, *arguments: str, reach: Mapping[str, str], seconds: float) -> None:
         try:
             tools = {
                 name: environment(name, tools=self._places.tools) for name in ("sam", "engine")
@@ -227,9 +227,10 @@ class Stack:
                 folder=self._places.repository,
                 output=output.fileno(),
                 variables={
-                    **variables,
+                    **without_aws(os.environ),
                     "SAM_CLI_TELEMETRY": "0",
                     "AWS_DEFAULT_REGION": REGION,
+                    **reach,
                     "PATH": path,
                 },
                 seconds=seconds,
