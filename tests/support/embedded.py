@@ -68,10 +68,10 @@ def deployed_stack(places: Places, database: DatabaseAddress) -> Iterator[Runnin
     """Give a stack of our own, built and deployed, until the block ends."""
     local = LocalStack(places, database=database)
     try:
-        running = local.up(REPOSITORY / STORM)
-    except InvalidInput as error:
-        missing(error)
-    try:
+        try:
+            running = local.up(REPOSITORY / STORM)
+        except InvalidInput as error:
+            missing(error)  # what was up already is taken down all the same
         yield running
     finally:
         local.down()
