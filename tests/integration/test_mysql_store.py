@@ -15,6 +15,7 @@ from tidegauge.adapters.mysql.sweeping import MysqlSweepStore
 from tidegauge.domain.announcement import read_announcement
 from tidegauge.domain.errors import Misconfigured, Transient
 from tidegauge.domain.event import Rejection, RejectReason
+from tidegauge.domain.fold import count_batch
 from tidegauge.domain.record import DecodedRecord
 from tidegauge.ports import Destination, ShardListing, StreamIdentity
 from tidegauge.settings import DatabaseAddress, DatabaseSettings
@@ -133,18 +134,34 @@ def test_a_server_that_does_not_listen_is_transient() -> None:
         one(Database(lambda _: nowhere, needs_tls=lambda _: False), "SELECT 1")
 
 
-def test_a_killed_connection_is_replaced_and_the_batch_counts_once(database: Database) -> None:
+def kill(database: Database, connection_id: object) -> None:
+    other = Database(database._locate, needs_tls=lambda _: False)  # noqa: SLF001
+    with other.transaction() as cursor:
+        cursor.execute("KILL %s", (connection_id,))
+    other.close()
+
+
+def test_a_connection_that_the_server_ended_while_it_was_idle_is_replaced(
+    database: Database,
+) -> None:
+    migrate(database)
+    generation = counted(database)
+    kill(database, one(database, "SELECT CONNECTION_ID()"))
+    batch = records("shard-0", [Beat(BASE)] * 3 + [told(2 * SIZE, "a", 5)])
+    store = MysqlCountStore(database)
+    assert collect(store, generation, "shard-0", batch, RULES).batch.distinct == 1
+
+
+def test_a_connection_that_dies_in_the_middle_asks_for_the_batch_again(database: Database) -> None:
     migrate(database)
     store = MysqlCountStore(database)
     generation = counted(database)
     batch = records("shard-0", [Beat(BASE)] * 3 + [told(2 * SIZE, "a", 5)])
-    mine = one(database, "SELECT CONNECTION_ID()")
-    other = Database(database._locate, needs_tls=lambda _: False)  # noqa: SLF001
-    with other.transaction() as cursor:
-        cursor.execute(f"KILL {mine}")
-    other.close()
-    with pytest.raises(Transient):
-        collect(store, generation, "shard-0", batch, RULES)
+    with pytest.raises(Transient), store.collecting(generation, "shard-0") as transaction:
+        counts = count_batch(transaction.state, batch, {}, RULES, shard_id="shard-0")
+        transaction.write(counts)
+        assert database._open is not None  # noqa: SLF001
+        kill(database, database._open.thread_id())  # noqa: SLF001
     assert collect(store, generation, "shard-0", batch, RULES).batch.distinct == 1
     assert collect(store, generation, "shard-0", batch, RULES).skipped
 

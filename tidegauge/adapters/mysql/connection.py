@@ -121,8 +121,7 @@ class Database:
             BrokenInvariant: the server refused a statement that is always sound.
         """
         try:
-            connection = self._connection()
-            connection.begin()
+            connection = self._begun()
             with connection.cursor() as cursor:
                 yield cursor
             connection.commit()
@@ -132,6 +131,20 @@ class Database:
         except BaseException:
             self._roll_back()
             raise
+
+    def _begun(self) -> "Connection[Cursor]":
+        if self._open is not None:
+            try:
+                self._open.begin()
+            except (pymysql.MySQLError, OSError):
+                # The server ends a connection that was idle for long. Nothing has begun yet, so a
+                # new one loses nothing.
+                self.close()
+            else:
+                return self._open
+        connection = self._connection()
+        connection.begin()
+        return connection
 
     def _connection(self) -> "Connection[Cursor]":
         if self._open is None:
