@@ -157,11 +157,16 @@ def test_a_connection_that_dies_in_the_middle_asks_for_the_batch_again(database:
     store = MysqlCountStore(database)
     generation = counted(database)
     batch = records("shard-0", [Beat(BASE)] * 3 + [told(2 * SIZE, "a", 5)])
-    with pytest.raises(Transient), store.collecting(generation, "shard-0") as transaction:
-        counts = count_batch(transaction.state, batch, {}, RULES, shard_id="shard-0")
-        transaction.write(counts)
-        assert database._open is not None  # noqa: SLF001
-        kill(database, database._open.thread_id())  # noqa: SLF001
+    mine = one(database, "SELECT CONNECTION_ID()")
+
+    def count_and_die_before_commit() -> None:
+        with store.collecting(generation, "shard-0") as transaction:
+            counts = count_batch(transaction.state, batch, {}, RULES, shard_id="shard-0")
+            transaction.write(counts)
+            kill(database, mine)
+
+    with pytest.raises(Transient):
+        count_and_die_before_commit()
     assert collect(store, generation, "shard-0", batch, RULES).batch.distinct == 1
     assert collect(store, generation, "shard-0", batch, RULES).skipped
 
