@@ -6,7 +6,13 @@ SHELL := /bin/sh
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { command -v $$python; break; }; done)
+# Lambda's Python: on the PATH, or one that pyenv has.
+LAMBDA_PYTHON = $(shell for python in python3.13 \
+	$${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13.*/bin/python3.13; do \
+	$$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \
+	&& { command -v $$python; break; }; done)
 BIN := .venv/bin
+UNIT := -m pytest -q -n 2 --doctest-modules tidegauge tests/unit tests/property
 UV := .tidegauge/envs/uv/bin/uv
 LOCAL := $(BIN)/python -m embedded
 EXPORT := $(UV) export --quiet --frozen --no-dev --no-hashes --no-annotate --no-header \
@@ -34,11 +40,17 @@ check: setup ## format, lint, types, import rules, template, lock: changes nothi
 
 test: setup ## all tests; sets up the servers that they need
 	$(LOCAL) prepare
-	$(BIN)/python -m pytest -q -n 2 tests/unit tests/property
+	$(BIN)/python $(UNIT)
+	@python="$(LAMBDA_PYTHON)"; if [ -n "$$python" ]; then \
+	echo "The same on Lambda's Python: $$python" && \
+	UV_PROJECT_ENVIRONMENT=.tidegauge/envs/python3.13 \
+	$(UV) sync --frozen --quiet --python "$$python" && \
+	.tidegauge/envs/python3.13/bin/python $(UNIT); \
+	else echo "No Python 3.13 here: unit tests ran on one Python alone."; fi
 	$(BIN)/python -m pytest -q tests/contracts tests/integration tests/e2e
 
 unit: setup ## unit and property tests alone: no servers
-	$(BIN)/python -m pytest -q -n 2 tests/unit tests/property
+	$(BIN)/python $(UNIT)
 
 e2e: setup ## the deployed stack from the stream to the alert
 	$(BIN)/python -m pytest -q tests/e2e
