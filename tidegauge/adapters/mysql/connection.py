@@ -33,8 +33,14 @@ ERROR_TABLE: dict[int, tuple[type[TidegaugeError], str]] = {
     1927: (Transient, "the connection was killed"),
     CR.CR_SERVER_GONE_ERROR: (Transient, "the server has gone away"),
     CR.CR_SERVER_LOST: (Transient, "the connection to the server was lost"),
-    CR.CR_CONN_HOST_ERROR: (Transient, "the server cannot be reached"),
-    CR.CR_CONNECTION_ERROR: (Transient, "the server cannot be reached"),
+    CR.CR_CONN_HOST_ERROR: (
+        Transient,
+        "the database server cannot be reached: does it run, is its address right?",
+    ),
+    CR.CR_CONNECTION_ERROR: (
+        Transient,
+        "the database server cannot be reached: does it run, is its address right?",
+    ),
     ER.ACCESS_DENIED_ERROR: (Misconfigured, "the database refuses this account or password"),
     ER.DBACCESS_DENIED_ERROR: (Misconfigured, "the account may not use this database"),
     ER.BAD_DB_ERROR: (Misconfigured, "the database does not exist"),
