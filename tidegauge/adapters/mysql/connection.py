@@ -84,7 +84,7 @@ class Database:
         locate: Callable[[bool], DatabaseAddress],
         *,
         needs_tls: Callable[[DatabaseAddress], bool],
-        idle_seconds: int = 70,
+        idle_seconds: int = 130,
     ) -> None:
         self._locate = locate
         self._needs_tls = needs_tls
@@ -97,7 +97,7 @@ class Database:
         settings: DatabaseSettings,
         secret: Callable[[bool], DatabaseAddress] | None = None,
         *,
-        idle_seconds: int = 70,
+        idle_seconds: int = 130,
     ) -> "Database":
         """Return the database that the settings name.
 
