@@ -132,14 +132,14 @@ class Outbox(Protocol):
     """Messages written in the transactions that decided them, waiting to be sent."""
 
     def take(self, destination: Destination, limit: int) -> list[StoredMessage]:
-        """Take up to `limit` unsent messages, oldest first, that nobody else has taken.
+        """Take up to `limit` unsent messages, oldest first, none behind one that another has taken.
 
         What is neither marked sent nor released can be taken again after a minute.
         """
         ...
 
     def release(self, numbers: Sequence[int]) -> None:
-        """Give back messages that were taken and could not be sent."""
+        """Give back messages that were taken by the last `take` and could not be sent."""
         ...
 
     def mark_sent(self, numbers: Sequence[int]) -> None:

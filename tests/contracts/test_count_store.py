@@ -359,6 +359,21 @@ def test_announcements_wait_in_the_outbox_until_they_are_marked_sent(
     assert stores.outbox.take(Destination.ALERTS, 10) == []
 
 
+def test_nothing_is_given_behind_what_another_has_taken(
+    stores: Stores, stream: StreamIdentity
+) -> None:
+    generation = registered(stores.counts, stream, "shard-0")
+    log: Log = [Beat(BASE), told(1, "a", 1), Beat(BASE + 3 * SIZE + 60_000)]
+    collect(stores.counts, generation, "shard-0", records("shard-0", log), RULES)
+    close_all(stores.counts, generation, CLOSE_RULES)
+    (first,) = stores.outbox.take(Destination.WINDOWS, 1)
+    assert stores.outbox.take(Destination.WINDOWS, 10) == []  # it would overtake the first
+    stores.outbox.mark_sent([first.number])
+    behind = stores.outbox.take(Destination.WINDOWS, 10)
+    assert behind
+    stores.outbox.mark_sent([stored.number for stored in behind])
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_both_stores_give_the_windows_of_a_plain_recount(
     stores: Stores, stream: StreamIdentity, seed: int

@@ -6,7 +6,7 @@ import pytest
 
 from tidegauge.adapters.memory import MemoryCountStore
 from tidegauge.domain.errors import Misconfigured, TidegaugeError, Transient
-from tidegauge.ports import Destination, OutboxMessage
+from tidegauge.ports import Destination, OutboxMessage, StoredMessage
 from tidegauge.steps.publish import MESSAGES_PER_SEND, publish_outbox
 
 WINDOWS, ALERTS = Destination.WINDOWS, Destination.ALERTS
@@ -103,3 +103,36 @@ def test_both_failures_are_told() -> None:
     with pytest.raises(Transient) as raised:
         publish_outbox(store, sinks, limit=100)
     assert raised.value.__notes__ == ["also: no such topic"]
+
+
+class Unwilling(MemoryCountStore):
+    """Cannot take anything back."""
+
+    def release(self, numbers: Sequence[int]) -> None:
+        msg = f"no database to note {len(numbers)} messages in"
+        raise Transient(msg)
+
+
+def test_what_cannot_be_given_back_hides_neither_the_failure_nor_the_other_destination() -> None:
+    store, windows = Unwilling(), Sink()
+    messages = [(ALERTS, b"a1"), (WINDOWS, b"w1")]
+    store.put_messages([OutboxMessage(to, data.decode(), data) for to, data in messages])
+    with pytest.raises(Transient, match="the service is tired"):
+        publish_outbox(store, {ALERTS: Sink(refuses=b"a1"), WINDOWS: windows}, limit=100)
+    assert windows.accepted == [b"w1"]
+
+
+def test_an_alert_is_taken_only_when_its_turn_has_come() -> None:
+    # Taken all at once, the last would be free for another sender before it is sent.
+    limits: list[int] = []
+
+    class Watched(MemoryCountStore):
+        def take(self, destination: Destination, limit: int) -> list[StoredMessage]:
+            limits.append(limit)
+            return super().take(destination, limit)
+
+    store, sink = Watched(), Sink()
+    store.put_messages([OutboxMessage(ALERTS, str(n), b"%d" % n) for n in range(3)])
+    publish_outbox(store, {ALERTS: sink}, limit=100)
+    assert sink.accepted == [b"0", b"1", b"2"]
+    assert set(limits) == {1}

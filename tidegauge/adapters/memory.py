@@ -6,7 +6,7 @@ time and write at their end, so an exception leaves nothing behind.
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
-from itertools import islice
+from itertools import islice, takewhile
 
 from tidegauge.domain.close import Closing, SeriesState, StepCount
 from tidegauge.domain.count import CompletedWindow
@@ -133,13 +133,14 @@ class MemoryCountStore:
             self._outbox[self._last_message] = message
 
     def take(self, destination: Destination, limit: int) -> list[StoredMessage]:
-        """Take up to `limit` unsent messages, oldest first, until they are released."""
+        """Take up to `limit` unsent messages, oldest first, none behind one that is taken."""
         waiting = (
             StoredMessage(number, message)
             for number, message in self._outbox.items()
-            if message.destination is destination and number not in self._taken
+            if message.destination is destination
         )
-        found = list(islice(waiting, limit))
+        free = takewhile(lambda stored: stored.number not in self._taken, waiting)
+        found = list(islice(free, limit))
         self._taken.update(stored.number for stored in found)
         return found
 

@@ -4,15 +4,16 @@ Takes unsent messages from the outbox, gives them to the sink of their destinati
 after a crash between sending and noting it, a message goes out again with the same content.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from tidegauge.domain.errors import TidegaugeError
 from tidegauge.ports import Destination, MessageSink, Outbox
 
-# How many messages are handed over before they are noted as sent. Alerts go one by one: a person
-# should not get nine of them again because the tenth was refused.
+# How many messages are taken, handed over and noted as sent at a time. Alerts go one by one: a
+# person should not get nine of them again because the tenth was refused, and what is taken belongs
+# to its taker for a minute only.
 MESSAGES_PER_SEND = {Destination.WINDOWS: 500, Destination.ALERTS: 1}
 
 
@@ -38,20 +39,13 @@ def publish_outbox(
         Transient: Some message was not accepted; what had been sent is marked.
         TidegaugeError: Whatever else a sink raised first, after the other destinations' turn.
     """
-    sent: dict[Destination, int] = {}
+    sent = dict.fromkeys(sinks, 0)
     failures: list[TidegaugeError] = []
     for destination, sink in sinks.items():
-        sent[destination] = 0
-        taken = outbox.take(destination, limit)
-        size = MESSAGES_PER_SEND[destination]
         try:
-            for start in range(0, len(taken), size):
-                batch = taken[start : start + size]
-                sink.send([stored.message for stored in batch])
-                outbox.mark_sent([stored.number for stored in batch])
-                sent[destination] += len(batch)
+            for number in _sendings(outbox, destination, sink, limit):
+                sent[destination] += number
         except TidegaugeError as error:
-            outbox.release([stored.number for stored in taken[sent[destination] :]])
             failures.append(error)
     if failures:
         first, *others = failures
@@ -59,3 +53,31 @@ def publish_outbox(
             first.add_note(f"also: {other}")
         raise first
     return PublishOutcome(sent)
+
+
+def _sendings(
+    outbox: Outbox, destination: Destination, sink: MessageSink, limit: int
+) -> Iterator[int]:
+    """Send up to `limit` messages of a destination; yield how many, each time some are sent."""
+    left = limit
+    while left > 0:
+        taken = outbox.take(destination, min(left, MESSAGES_PER_SEND[destination]))
+        if not taken:
+            return
+        numbers = [stored.number for stored in taken]
+        try:
+            sink.send([stored.message for stored in taken])
+        except TidegaugeError as error:
+            _give_back(outbox, numbers, error)
+            raise
+        outbox.mark_sent(numbers)
+        left -= len(taken)
+        yield len(taken)
+
+
+def _give_back(outbox: Outbox, numbers: list[int], error: TidegaugeError) -> None:
+    try:
+        outbox.release(numbers)
+    except TidegaugeError as other:
+        # what failed first is the news; what was taken is free again after a minute
+        error.add_note(f"and they could not be given back: {other}")
