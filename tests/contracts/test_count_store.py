@@ -357,6 +357,7 @@ def test_announcements_wait_in_the_outbox_until_they_are_marked_sent(
     assert len(rest) == 2
     assert stores.outbox.take(Destination.WINDOWS, 10) == []  # taken, and not by us again
     assert stores.outbox.take(Destination.ALERTS, 10) == []
+    stores.outbox.mark_sent([stored.number for stored in rest])
 
 
 def test_nothing_is_given_behind_what_another_has_taken(
