@@ -14,6 +14,10 @@ ON DUPLICATE KEY UPDATE generation = VALUES(generation)
 -- name: mark_listed
 UPDATE frontier SET listed = TRUE WHERE generation = %(generation)s
 
+-- name: known_shards
+SELECT shard_id, (SELECT listed FROM frontier WHERE generation = %(generation)s) FROM shard
+WHERE generation = %(generation)s
+
 -- name: add_shard
 INSERT INTO shard (generation, shard_id, parent_id, adjacent_parent_id)
 VALUES (%(generation)s, %(shard_id)s, %(parent_id)s, %(adjacent_parent_id)s)

@@ -7,22 +7,29 @@ SELECT DISTINCT generation, series FROM completed_window
 WHERE generation = %(generation)s AND series IN %(series)s ORDER BY series
 ON DUPLICATE KEY UPDATE generation = VALUES(generation)
 
+-- One row of the index for each of the three steps: MIN, MAX or a greater step would read all that
+-- a series ever had.
 -- name: judging_states
 SELECT j.series, j.step, j.window_start, j.revision,
-  (SELECT MIN(c.step) FROM completed_window c
-   WHERE c.generation = j.generation AND c.series = j.series) AS first_step,
-  (SELECT MAX(c.step) FROM completed_window c
-   WHERE c.generation = j.generation AND c.series = j.series) AS last_step,
-  (SELECT c.step FROM completed_window c
+  (SELECT c.step FROM completed_window c FORCE INDEX (in_order)
    WHERE c.generation = j.generation AND c.series = j.series
-     AND c.step > COALESCE(j.step, '1000-01-01')
-   ORDER BY c.step LIMIT 1) AS next_step,
+   ORDER BY c.step LIMIT 1) AS first_step,
+  (SELECT c.step FROM completed_window c FORCE INDEX (in_order)
+   WHERE c.generation = j.generation AND c.series = j.series
+   ORDER BY c.step DESC LIMIT 1) AS last_step,
+  (SELECT c.step FROM completed_window c FORCE INDEX (in_order)
+   WHERE c.generation = j.generation AND c.series = j.series
+     AND c.step = j.step + INTERVAL %(size_seconds)s SECOND LIMIT 1) AS following_step,
   i.incident_id, i.direction, i.severity, i.status, i.first_window, i.last_window,
   i.anomalous_windows, i.clear_run, i.closed_window
 FROM judging j
 LEFT JOIN incident i ON i.generation = j.generation AND i.incident_id = j.incident_id
 WHERE j.generation = %(generation)s AND j.series IN %(series)s
 ORDER BY j.series
+
+-- name: next_steps
+SELECT series, MIN(step) FROM completed_window FORCE INDEX (in_order)
+WHERE generation = %(generation)s AND ({ranges}) GROUP BY series
 
 -- name: earlier_generations
 SELECT earlier.generation FROM generation earlier

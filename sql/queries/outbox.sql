@@ -1,6 +1,9 @@
+-- name: outbox_time
+SELECT UTC_TIMESTAMP(3)
+
 -- name: add_outbox
 INSERT INTO outbox (generation, destination, message_key, payload, created_at)
-VALUES (%(generation)s, %(destination)s, %(message_key)s, %(payload)s, UTC_TIMESTAMP(3))
+VALUES (%(generation)s, %(destination)s, %(message_key)s, %(payload)s, %(created_at)s)
 
 -- name: waiting_outbox
 SELECT id, taken_until >= UTC_TIMESTAMP(3) FROM outbox

@@ -1,8 +1,9 @@
+-- Locks are the server's: the name says which database, in the 64 characters that MySQL allows.
 -- name: try_lock
-SELECT GET_LOCK(CONCAT(DATABASE(), '.', %(name)s), 0)
+SELECT GET_LOCK(CONCAT(%(name)s, '.', LEFT(SHA2(DATABASE(), 256), 32)), 0)
 
 -- name: unlock
-SELECT RELEASE_LOCK(CONCAT(DATABASE(), '.', %(name)s))
+SELECT RELEASE_LOCK(CONCAT(%(name)s, '.', LEFT(SHA2(DATABASE(), 256), 32)))
 
 -- name: forget_caught_up
 DELETE ringing FROM ringing

@@ -74,6 +74,18 @@ def test_a_backlog_holds_whole_steps_in_order_up_to_the_limit(world: World, stre
     assert len(backlog.counts.count) == 0
 
 
+def test_a_series_that_retired_and_came_back_goes_on_after_the_hole(
+    world: World, stream: str
+) -> None:
+    generation = world.generation(stream, 1)
+    for name in ("a", "b"):
+        world.announce(announced([1, 2], series=name, generation=generation))
+    world.store.write([judged(one) for one in world.store.backlog(generation, ["a", "b"], LIMITS)])
+    world.announce(announced([3], first=50, generation=generation))
+    backlog = only(world.store.backlog(generation, ["a", "b"], LIMITS))
+    assert [(item.series, item.count) for item in backlog.items] == [("a", 3)]
+
+
 def test_backlogs_come_in_order_of_the_series_bytes(world: World, stream: str) -> None:
     generation = world.generation(stream, 1)
     names = ["é", "b", "Z", "\U0001f6eb", "a "]

@@ -1,11 +1,10 @@
 """One closing on MySQL, under the frontier's lock: implements `ports.CloseTransaction`."""
 
-from collections.abc import Iterator, Sequence, Set
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence, Set
+from typing import TYPE_CHECKING, Any
 
 from tidegauge.adapters.mysql.outbox import add_messages
-from tidegauge.adapters.mysql.queries import query
+from tidegauge.adapters.mysql.queries import query, slices
 from tidegauge.adapters.mysql.times import from_sql, to_sql
 from tidegauge.domain.close import Closing, SeriesState, StepCount
 from tidegauge.domain.count import CompletedWindow, Quality
@@ -15,8 +14,8 @@ from tidegauge.ports import Frontier, OutboxMessage, ShardTimes
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
 
-_T = TypeVar("_T")
-_PLACES_PER_QUERY = 1000
+# From 1,000 on MariaDB would read all windows of the generation instead of these.
+_PLACES_PER_QUERY = 500
 
 
 class MysqlClosing:
@@ -71,7 +70,7 @@ class MysqlClosing:
         """Return the last announced revision of each (window start, series) that has one."""
         found: dict[tuple[int, str], CompletedWindow] = {}
         pairs = [(series.encode(), to_sql(window_ms)) for window_ms, series in sorted(places)]
-        for some in _slices(pairs, _PLACES_PER_QUERY):
+        for some in slices(pairs, _PLACES_PER_QUERY):
             for row in self._all("latest_revisions", places=some):
                 completed = completed_window(self._generation, row)
                 found[(completed.window_start_ms, completed.series)] = completed
@@ -150,9 +149,3 @@ def completed_window(generation: int, row: Sequence[Any]) -> CompletedWindow:
         late,
         Quality(quality),
     )
-
-
-def _slices(items: Sequence[_T], size: int) -> Iterator[list[_T]]:
-    rest = iter(items)
-    while some := list(islice(rest, size)):
-        yield some

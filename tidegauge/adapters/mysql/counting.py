@@ -13,7 +13,7 @@ from tidegauge.adapters.mysql.closing import MysqlClosing
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.ledgers import WarmLedgers, pack_keys, unpack_keys
 from tidegauge.adapters.mysql.quarantine import set_aside
-from tidegauge.adapters.mysql.queries import query
+from tidegauge.adapters.mysql.queries import query, slices
 from tidegauge.adapters.mysql.times import from_sql, to_sql
 from tidegauge.domain.errors import BrokenInvariant
 from tidegauge.domain.fold import NO_FENCE, BatchCount, ShardState
@@ -27,6 +27,8 @@ from tidegauge.ports import (
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
+
+_WINDOWS_PER_QUERY = 500
 
 
 class MysqlCountStore:
@@ -55,17 +57,23 @@ class MysqlCountStore:
                 cursor.execute(query("add_generation"), names)
                 cursor.execute(query("find_generation"), names)
                 found = cursor.fetchone()
+                if found is not None:  # a known one's is not touched: a closing may hold it
+                    cursor.execute(query("add_frontier"), {"generation": found[0]})
             if found is None:
                 msg = f"the generation of {identity.arn} was written and is not there"
                 raise BrokenInvariant(msg)
-            number = int(found[0])
-            cursor.execute(query("add_frontier"), {"generation": number})
-        return number
+            return int(found[0])
 
     def register_shards(self, generation: int, listing: Sequence[ShardListing]) -> None:
         """Register one whole listing; shards that are known stay as they are."""
         with self._database.transaction() as cursor:
-            for shard in sorted(listing, key=lambda shard: shard.shard_id):
+            cursor.execute(query("known_shards"), {"generation": generation})
+            rows = cursor.fetchall()
+            known = {shard_id for shard_id, _ in rows}
+            unknown = [shard for shard in listing if shard.shard_id not in known]
+            if rows and not unknown and all(listed for _, listed in rows):
+                return  # nothing to wait for: collect and close hold these rows now and then
+            for shard in sorted(unknown, key=lambda shard: shard.shard_id):
                 parents = (*shard.parent_ids, None, None)
                 row = {
                     "generation": generation,
@@ -147,17 +155,17 @@ class _Collecting:
         return self._known
 
     def _load(self, windows: Set[int]) -> dict[int, Set[int]]:
-        self._cursor.execute(
-            query("ledger_keys"),
-            {
-                "generation": self._shard[0],
-                "windows": [to_sql(window_ms) for window_ms in sorted(windows)],
-                "shard_ids": self._lineage() if self._has_parent else [self._shard[1]],
-            },
-        )
+        shard_ids = self._lineage() if self._has_parent else [self._shard[1]]
         loaded: dict[int, set[int]] = {window_ms: set() for window_ms in windows}
-        for window_start, blob in self._cursor.fetchall():
-            loaded[from_sql(window_start)].update(unpack_keys(blob))
+        for some in slices(sorted(windows), _WINDOWS_PER_QUERY):
+            names = {
+                "generation": self._shard[0],
+                "windows": [to_sql(window_ms) for window_ms in some],
+                "shard_ids": shard_ids,
+            }
+            self._cursor.execute(query("ledger_keys"), names)
+            for window_start, blob in self._cursor.fetchall():
+                loaded[from_sql(window_start)].update(unpack_keys(blob))
         return dict(loaded)
 
     def _lineage(self) -> list[str]:
@@ -179,8 +187,8 @@ class _Collecting:
             }
             for window_ms, keys in sorted(batch.keys.items())
         ]
-        for row in ledger_rows:
-            self._cursor.execute(query("add_ledger"), row)
+        if ledger_rows:  # thousands where events of all times come before the first heartbeat
+            self._cursor.executemany(query("add_ledger"), ledger_rows)
         self._add_partials(batch)
         for gap in batch.gaps:
             names = {

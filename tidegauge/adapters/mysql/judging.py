@@ -34,7 +34,7 @@ class _State(msgspec.Struct, frozen=True):
     cursor: Position | None
     first_step_ms: int
     last_step_ms: int
-    next_step_ms: int | None
+    following_ms: int | None
     incident: Incident | None
 
 
@@ -58,18 +58,18 @@ class MysqlJudgingStore:
         if not series:
             return []
         with self._database.transaction() as cursor:
-            states = _states(cursor, generation, series)
+            states = _states(cursor, generation, series, limits)
             if len(states) < len(set(series)):
                 names = {"generation": generation, "series": _encoded(series)}
                 cursor.execute(query("add_judging"), names)
-                states = _states(cursor, generation, series)
-            waiting = {name: one for name, one in states.items() if one.next_step_ms is not None}
+                states = _states(cursor, generation, series, limits)
+            waiting = _waiting(cursor, generation, states)
             if not waiting:
                 return []
             items = _items(cursor, generation, waiting, limits)
             pasts = {
                 name: Past(
-                    first_step_ms=waiting[name].first_step_ms,
+                    first_step_ms=states[name].first_step_ms,
                     next_step_ms=of_series[0].step_ms,
                     oldest_window_ms=min(item.window_start_ms for item in of_series),
                 )
@@ -82,10 +82,10 @@ class MysqlJudgingStore:
             SeriesBacklog(
                 generation,
                 name,
-                waiting[name].cursor,
-                waiting[name].incident,
+                states[name].cursor,
+                states[name].incident,
                 items[name],
-                waiting[name].last_step_ms,
+                states[name].last_step_ms,
                 counts[name],
                 residuals[name],
             )
@@ -152,20 +152,52 @@ def _encoded(series: Iterable[str]) -> list[bytes]:
     return sorted({name.encode() for name in series})
 
 
-def _states(cursor: "Cursor", generation: int, series: Sequence[str]) -> dict[str, _State]:
-    names = {"generation": generation, "series": _encoded(series)}
+def _states(
+    cursor: "Cursor", generation: int, series: Sequence[str], limits: SliceLimits
+) -> dict[str, _State]:
+    names = {
+        "generation": generation,
+        "series": _encoded(series),
+        "size_seconds": limits.size_ms // 1000,
+    }
     cursor.execute(query("judging_states"), names)
     found: dict[str, _State] = {}
-    for name, step, window_start, revision, first, last, next_step, *incident in cursor.fetchall():
+    for name, step, window_start, revision, first, last, following, *incident in cursor.fetchall():
         if first is None:
             continue
         position = None
         if step is not None:
             position = Position(from_sql(step), from_sql(window_start), int(revision))
         found[name.decode()] = _State(
-            position, from_sql(first), from_sql(last), from_sql(next_step), _incident(incident)
+            position,
+            from_sql(first),
+            from_sql(last),
+            from_sql(first if step is None else following),
+            _incident(incident),
         )
     return found
+
+
+def _waiting(cursor: "Cursor", generation: int, states: Mapping[str, _State]) -> dict[str, int]:
+    """Return the first unjudged step of each series that has one, in order of series."""
+    next_steps = {name: state.following_ms for name, state in states.items()}
+    names: dict[str, Any] = {"generation": generation}
+    parts: list[str] = []
+    for name, state in states.items():
+        if (
+            state.following_ms is None
+            and state.cursor
+            and state.cursor.step_ms < state.last_step_ms
+        ):
+            # it fell silent, retired and came back: its next step lies anywhere
+            number = len(parts)
+            names[f"series_{number}"] = name.encode()
+            names[f"step_{number}"] = to_sql(state.cursor.step_ms)
+            parts.append(f"series = %(series_{number})s AND step > %(step_{number})s")
+    if parts:
+        cursor.execute(with_ranges("next_steps", parts), names)
+        next_steps.update((name.decode(), from_sql(step)) for name, step in cursor.fetchall())
+    return {name: step_ms for name, step_ms in next_steps.items() if step_ms is not None}
 
 
 def _incident(columns: Sequence[Any]) -> Incident | None:
@@ -191,13 +223,12 @@ def _earlier(cursor: "Cursor", generation: int) -> list[int]:
 
 
 def _items(
-    cursor: "Cursor", generation: int, waiting: Mapping[str, _State], limits: SliceLimits
+    cursor: "Cursor", generation: int, waiting: Mapping[str, int], limits: SliceLimits
 ) -> dict[str, tuple[CompletedWindow, ...]]:
     """Return the next steps of each series; those of one step were committed together."""
     names: dict[str, Any] = {"generation": generation}
     parts: list[str] = []
-    for number, (name, state) in enumerate(waiting.items()):
-        next_step_ms = state.next_step_ms or 0
+    for number, (name, next_step_ms) in enumerate(waiting.items()):
         names[f"series_{number}"] = name.encode()
         names[f"from_{number}"] = to_sql(next_step_ms)
         names[f"until_{number}"] = to_sql(next_step_ms + limits.max_steps * limits.size_ms)

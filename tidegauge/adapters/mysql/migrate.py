@@ -14,7 +14,8 @@ from tidegauge.domain.errors import Transient
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
 
-_LOCK = "tidegauge.migrate"
+# Locks are the server's: the name says which database, in the 64 characters that MySQL allows.
+_LOCK_NAME = "CONCAT('tidegauge.migrate.', LEFT(SHA2(DATABASE(), 256), 32))"
 _LOCK_SECONDS = 60
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migration (
@@ -35,7 +36,7 @@ def migrate(database: Database) -> list[str]:
         Misconfigured: the account may not change the schema.
     """
     with database.transaction() as cursor:
-        cursor.execute("SELECT GET_LOCK(CONCAT(DATABASE(), '.', %s), %s)", (_LOCK, _LOCK_SECONDS))
+        cursor.execute(f"SELECT GET_LOCK({_LOCK_NAME}, %s)", (_LOCK_SECONDS,))
         row = cursor.fetchone()
         if row is None or row[0] != 1:
             msg = "another migration is still running; try again when it has ended"
@@ -48,7 +49,7 @@ def migrate(database: Database) -> list[str]:
                 if _run(cursor, number, name, statements)
             ]
         finally:
-            cursor.execute("SELECT RELEASE_LOCK(CONCAT(DATABASE(), '.', %s))", (_LOCK,))
+            cursor.execute(f"SELECT RELEASE_LOCK({_LOCK_NAME})")
 
 
 def _run(cursor: "Cursor", number: int, name: str, statements: list[str]) -> bool:

@@ -18,8 +18,13 @@ NOTE_ATTEMPTS = 5
 
 def add_messages(cursor: "Cursor", generation: int, messages: Sequence[OutboxMessage]) -> None:
     """Write messages in the caller's transaction."""
+    if not messages:
+        return
+    cursor.execute(query("outbox_time"))
+    now = cursor.fetchone()
     rows = [
         {
+            "created_at": now[0] if now else None,
             "generation": generation,
             "destination": message.destination.value,
             "message_key": message.message_key,
@@ -27,8 +32,8 @@ def add_messages(cursor: "Cursor", generation: int, messages: Sequence[OutboxMes
         }
         for message in messages
     ]
-    if rows:
-        cursor.executemany(query("add_outbox"), rows)
+    # One statement for many rows: the driver can do that only where all values are parameters.
+    cursor.executemany(query("add_outbox"), rows)
 
 
 class MysqlOutbox:

@@ -37,28 +37,31 @@ def set_aside(
     row = cursor.fetchone()
     room = max_bytes - int(row[0] if row else 0)
     kept = 0
+    rows: list[dict[str, Any]] = []
+    pieces: list[dict[str, Any]] = []
     for item in items:
         keep = kept + len(item.data) <= room
         kept += len(item.data) if keep else 0
-        _add(cursor, shard, item, keep=keep)
+        place = {
+            **shard,
+            "sequence_number": str(item.sequence_number),
+            "sub_index": item.sub_index,
+        }
+        rows.append(
+            {
+                **place,
+                "arrival_time": to_sql(item.arrival_time_ms),
+                "reason": item.reason.value,
+                "size_bytes": len(item.data),
+                "sha256": sha256(item.data).digest(),
+                "data": item.data[:_PIECE_BYTES] if keep else None,
+            }
+        )
+        pieces += [
+            {**place, "more": item.data[start : start + _PIECE_BYTES]}
+            for start in range(_PIECE_BYTES, len(item.data) if keep else 0, _PIECE_BYTES)
+        ]
+    cursor.executemany(query("add_quarantined"), rows)  # a batch may be nothing but rejects
+    for piece in pieces:
+        cursor.execute(query("append_quarantined"), piece)
     return kept
-
-
-def _add(cursor: "Cursor", shard: Mapping[str, Any], item: Quarantined, *, keep: bool) -> None:
-    place = {
-        **shard,
-        "sequence_number": str(item.sequence_number),
-        "sub_index": item.sub_index,
-    }
-    row = {
-        **place,
-        "arrival_time": to_sql(item.arrival_time_ms),
-        "reason": item.reason.value,
-        "size_bytes": len(item.data),
-        "sha256": sha256(item.data).digest(),
-        "data": item.data[:_PIECE_BYTES] if keep else None,
-    }
-    cursor.execute(query("add_quarantined"), row)
-    for start in range(_PIECE_BYTES, len(item.data) if keep else 0, _PIECE_BYTES):
-        more = item.data[start : start + _PIECE_BYTES]
-        cursor.execute(query("append_quarantined"), {**place, "more": more})

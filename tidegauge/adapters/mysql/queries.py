@@ -5,8 +5,13 @@ package, in an installed distribution inside it.
 """
 
 import re
+from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 _HEAD = re.compile(r"^-- name: ([a-z0-9_]+)$", re.MULTILINE)
 _MIGRATION = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
@@ -35,6 +40,13 @@ def _queries() -> dict[str, str]:
 def query(name: str) -> str:
     """Return a named query. Raises KeyError if there is none."""
     return _queries()[name]
+
+
+def slices(items: Sequence[_T], size: int) -> Iterator[list[_T]]:
+    """Cut what a query is asked for: a list that is too long makes the server read everything."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
 
 
 def migrations() -> list[tuple[int, str, list[str]]]:
