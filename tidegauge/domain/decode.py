@@ -6,6 +6,7 @@ bytes and the reason.
 """
 
 import json
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -17,6 +18,10 @@ from tidegauge.domain.event_time import parse_time_ms
 
 MAX_RECORD_BYTES = 10 * 1024 * 1024  # what Kinesis takes at most
 MAX_SERIES_BYTES = 255
+# A record is set aside as one where it has more parts than these, and they are on average shorter
+# than the shortest event.
+FEW_PARTS = 100
+MIN_EVENT_BYTES = 64
 MISSING_VALUE = "__none__"
 _KPL_MAGIC = b"\xf3\x89\x9a\xc2"
 _ATTRIBUTES = ("type", "source", "subject")
@@ -174,6 +179,8 @@ def _decode_carefully(data: bytes, series_by: SeriesBy, reason: str | None) -> t
     parts = _parts(data)
     if parts is None:
         return (Rejection(_reason_of(data), data),)
+    if _are_too_many(parts, data):
+        return (Rejection(RejectReason.TOO_MANY_PARTS, data),)
     return tuple(_decode_part(part, series_by) for part in parts)
 
 
@@ -215,8 +222,20 @@ def _parts(data: bytes) -> list[bytes] | None:
 
 def part_at(data: bytes, sub_index: int) -> bytes:
     """Return the bytes of one item of a record, by its index in what `decode` returned."""
-    parts = None if _whole_reason(data) else _parts(data)
+    parts = _parts_again(data)
     return data if parts is None else parts[sub_index]
+
+
+@lru_cache(maxsize=1)
+def _parts_again(data: bytes) -> list[bytes] | None:
+    """Split a record once for all its parts that are asked for: there may be thousands."""
+    parts = None if _whole_reason(data) else _parts(data)
+    return None if parts is None or _are_too_many(parts, data) else parts
+
+
+def _are_too_many(parts: list[bytes], data: bytes) -> bool:
+    """Tell whether most parts are too short for an event: millions would outlast any time limit."""
+    return len(parts) > FEW_PARTS and len(parts) * MIN_EVENT_BYTES > len(data)
 
 
 def _is_json(data: bytes) -> bool:

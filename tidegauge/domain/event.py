@@ -20,6 +20,7 @@ class RejectReason(StrEnum):
     BAD_TIME = "bad_time"
     LONE_SURROGATE = "lone_surrogate"
     SERIES_TOO_LONG = "series_too_long"
+    TOO_MANY_PARTS = "too_many_parts"
     KPL_AGGREGATE = "kpl_aggregate"
     FOREIGN_HEARTBEAT = "foreign_heartbeat"
     TOO_FAR_AHEAD = "too_far_ahead"

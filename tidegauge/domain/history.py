@@ -84,15 +84,18 @@ class _RowBuilder:
         self._size_ms = size_ms
         self._look_back = history_windows(size_ms)
         starts = [item.window_start_ms for item in items]
-        self._base_ms = min(starts) - self._look_back * size_ms
+        # One event of the year 1000, counted before the stream was watched, must not ask for memory
+        # for all windows since: before the first trusted count there is nothing to look back on.
+        first_ms = max(min(starts), min(_first_trusted_ms(history, items), max(starts)))
+        self._base_ms = first_ms - self._look_back * size_ms
         n_windows = (max(starts) - self._base_ms) // size_ms + 1
         self._counts = np.full(n_windows, np.nan)
         index = (history.window_start_ms - self._base_ms) // size_ms
         inside = (index >= 0) & (index < n_windows)
         # Of several revisions of one window the last one assigned stays.
         self._counts[index[inside]] = history.count[inside]
-        self._rows = np.empty((len(items), len(FEATURE_NAMES)))
-        self._known = np.empty(len(items), dtype=np.int64)
+        self._rows = np.zeros((len(items), len(FEATURE_NAMES)))
+        self._known = np.zeros(len(items), dtype=np.int64)
 
     def build(self) -> FeatureRows:
         run_from = 0
@@ -100,7 +103,8 @@ class _RowBuilder:
             if position > run_from and not self._follows(position):
                 self._take(run_from, position)
                 run_from = position
-            self._counts[self._index(item)] = trusted_count(item)
+            if self._index(item) >= self._look_back:
+                self._counts[self._index(item)] = trusted_count(item)
         self._take(run_from, len(self._items))
         return FeatureRows(self._rows, self._known)
 
@@ -113,7 +117,9 @@ class _RowBuilder:
 
     def _take(self, first: int, until: int) -> None:
         """Take the rows of items whose windows follow each other; none sees its own count."""
-        if first == until:
+        # Those before the first trusted count know nothing, and their rows stay zero.
+        first += max(0, self._look_back - self._index(self._items[first]))
+        if first >= until:
             return
         from_index = self._index(self._items[first])
         until_index = from_index + until - first
@@ -127,3 +133,11 @@ class _RowBuilder:
         known = np.isfinite(self._counts[oldest:until_index])
         total = np.concatenate(([0], np.cumsum(known)))
         self._known[first:until] = (total[self._look_back :] - total[: -self._look_back])[:-1]
+
+
+def _first_trusted_ms(history: CountHistory, items: Sequence[CompletedWindow]) -> int:
+    """Return the start of the first window whose count some row may learn from."""
+    learned = history.window_start_ms[np.isfinite(history.count)]
+    trusted = [item.window_start_ms for item in items if item.quality is Quality.COMPLETE]
+    first_learned = [int(learned.min())] if len(learned) else []
+    return min((*first_learned, *trusted), default=max(item.window_start_ms for item in items))

@@ -66,7 +66,9 @@ def read_doorbell(payload: bytes) -> Doorbell:
     """
     try:
         window = read_announcement(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        for item in window.series:
+            item.series.encode()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Rejected(RejectReason.NOT_AN_EVENT) from error
     return Doorbell(window.generation, tuple(item.series for item in window.series))
 
