@@ -1,6 +1,7 @@
 """Names and times that a stream may bring, the whole way through a real database."""
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.judged_worlds import YOUNG
 from tests.support.races import Smooth, connection_to
@@ -115,3 +116,25 @@ def test_events_of_all_centuries_before_the_first_heartbeat_close_and_judge_in_o
         step = PredictStep(MysqlJudgingStore(database, interval_level=0.95), Smooth(), YOUNG)
         names = {row.series for row in outcome.rows}
         assert step.run({generation: names}).windows == len(outcome.rows)
+
+
+@pytest.mark.parametrize("now_ms", [EARLIEST_TIME_MS, LATEST_TIME_MS - 1])
+@pytest.mark.parametrize("size_ms", [SIZE, 7 * 86_400_000])
+def test_a_stream_at_either_border_of_time_closes_and_judges(
+    fresh_database_url: str, now_ms: int, size_ms: int
+) -> None:
+    rules = replace(RULES, size_ms=size_ms, lateness_ms=86_400_000, max_event_age_ms=10 * size_ms)
+    close_rules = replace(CLOSE_RULES, size_ms=size_ms, lateness_ms=86_400_000)
+    first_ms = max(EARLIEST_TIME_MS, now_ms - 3 * size_ms - 86_400_000)
+    log = records([beat(first_ms), Event(1, "a", first_ms), Event(2, "a", now_ms)], [beat(now_ms)])
+    judging = replace(YOUNG, size_ms=size_ms)
+    with connection_to(fresh_database_url) as database:
+        migrate(database)
+        store = MysqlCountStore(database)
+        generation = store.generation(StreamIdentity("arn", 0))
+        store.register_shards(generation, [ShardListing(SHARD, (), 0, 0, closed=False)])
+        collect(store, generation, SHARD, log, rules)
+        rows = close_once(store, generation, close_rules).rows
+        assert bool(rows) == (now_ms > first_ms)
+        step = PredictStep(MysqlJudgingStore(database, interval_level=0.95), Smooth(), judging)
+        assert step.run({generation: {"a"}}).windows == len(rows)

@@ -62,3 +62,17 @@ def test_times_are_written_with_z_and_milliseconds_only_where_there_are_any() ->
     assert format_time(NOON) == "2013-02-08T12:00:00Z"
     assert format_time(NOON + 5) == "2013-02-08T12:00:00.005Z"
     assert format_time(-1) == "1969-12-31T23:59:59.999Z"
+
+
+@pytest.mark.parametrize(
+    ("legal", "beyond"),
+    [
+        ("9999-12-21T23:59:00Z", "9999-12-22T00:00:30Z"),
+        ("1000-01-10T00:00:00Z", "1000-01-09T23:59:30Z"),
+        ("1000-01-09T23:59:60Z", "1000-01-09T23:59:30Z"),
+    ],
+)
+def test_what_was_read_before_moves_no_border(legal: str, beyond: str) -> None:
+    parse_time_ms(legal)
+    with pytest.raises(Rejected):
+        parse_time_ms(beyond)

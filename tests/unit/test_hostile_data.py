@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.judged_worlds import BASE, SIZE, window
+from tidegauge.adapters.lambda_event import kinesis_batches
 from tidegauge.domain import decode as decoding
 from tidegauge.domain.count import Quality
 from tidegauge.domain.decode import SeriesBy, decode, part_at
@@ -122,3 +123,16 @@ def test_an_event_of_the_year_1000_asks_for_no_memory_for_the_windows_since() ->
 
 def _empty() -> CountHistory:
     return CountHistory(np.array([], dtype=np.int64), np.array([], dtype=np.float64))
+
+
+@pytest.mark.parametrize("arrival_s", [1545084650.987, 1.001, 1700000000.0])
+def test_an_arrival_time_keeps_its_millisecond(arrival_s: float) -> None:
+    kinesis = {
+        "sequenceNumber": "1",
+        "approximateArrivalTimestamp": arrival_s,
+        "partitionKey": "k",
+        "data": "",
+    }
+    event = {"Records": [{"eventID": "shardId-0:1", "kinesis": kinesis}]}
+    (batch,) = kinesis_batches(event)
+    assert batch.records[0].arrival_time_ms == int(f"{arrival_s:.3f}".replace(".", ""))

@@ -35,7 +35,7 @@ def kinesis_batches(event: Mapping[str, Any]) -> list[ShardBatch]:
             record = Record(
                 shard_id=shard_id,
                 sequence_number=int(kinesis["sequenceNumber"]),
-                arrival_time_ms=int(kinesis["approximateArrivalTimestamp"] * 1000),
+                arrival_time_ms=round(kinesis["approximateArrivalTimestamp"] * 1000),
                 partition_key=kinesis["partitionKey"],
                 data=base64.b64decode(kinesis["data"]),
             )

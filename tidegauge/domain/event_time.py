@@ -18,9 +18,9 @@ _TIME = re.compile(
 )
 _LEAP_SECOND = 60
 
-# What DATETIME holds in MySQL; anything outside could never be stored.
-EARLIEST_TIME_MS = (datetime(1000, 1, 2, tzinfo=UTC) - _EPOCH) // _MILLISECOND
-LATEST_TIME_MS = (datetime(9999, 12, 30, tzinfo=UTC) - _EPOCH) // _MILLISECOND
+# What DATETIME holds in MySQL, less what a window of a week and its lateness reach beyond an event.
+EARLIEST_TIME_MS = (datetime(1000, 1, 10, tzinfo=UTC) - _EPOCH) // _MILLISECOND
+LATEST_TIME_MS = (datetime(9999, 12, 22, tzinfo=UTC) - _EPOCH) // _MILLISECOND
 
 _CACHED_MINUTES = 4096
 _minutes: dict[str, int] = {}
@@ -71,9 +71,10 @@ def _parse_slowly(text: str) -> int:
             raise Rejected(RejectReason.BAD_TIME)
         offset_ms = (int(off_hour) * 60 + int(off_minute)) * 60_000
         second_ms += -offset_ms if sign == "+" else offset_ms
-    if not EARLIEST_TIME_MS <= second_ms <= LATEST_TIME_MS:
+    # Both lie at a whole minute, so that what is known of a minute holds for all its seconds.
+    if not EARLIEST_TIME_MS <= second_ms < LATEST_TIME_MS:
         raise Rejected(RejectReason.BAD_TIME)
-    if not sign and text[10] == "T" and text[-1] == "Z":
+    if not (sign or leap) and text[10] == "T" and text[-1] == "Z":
         if len(_minutes) >= _CACHED_MINUTES:
             _minutes.clear()
         _minutes[text[:17]] = second_ms - int(second) * 1000

@@ -30,7 +30,15 @@ ERROR_TABLE: dict[int, tuple[type[TidegaugeError], str]] = {
     ER.QUERY_INTERRUPTED: (Transient, "the statement was interrupted"),
     ER.DISK_FULL: (Transient, "the server's disk is full"),
     ER.RECORD_FILE_FULL: (Transient, "the server's disk or table is full"),
+    ER.TOO_MANY_USER_CONNECTIONS: (Transient, "the account has too many connections"),
+    ER.USER_LIMIT_REACHED: (Transient, "the account has reached a limit of its own"),
+    ER.NORMAL_SHUTDOWN: (Transient, "the server is shutting down"),
+    ER.LOCK_TABLE_FULL: (Transient, "the server has no room for more locks"),
+    ER.ERROR_DURING_COMMIT: (Transient, "the server could not commit"),
+    1836: (Transient, "the server is read-only, as during a fail-over"),
     1927: (Transient, "the connection was killed"),
+    1969: (Transient, "the statement took too long"),  # MariaDB's max_statement_time
+    3024: (Transient, "the statement took too long"),  # MySQL's max_execution_time
     CR.CR_SERVER_GONE_ERROR: (Transient, "the server has gone away"),
     CR.CR_SERVER_LOST: (Transient, "the connection to the server was lost"),
     CR.CR_CONN_HOST_ERROR: (
@@ -43,6 +51,9 @@ ERROR_TABLE: dict[int, tuple[type[TidegaugeError], str]] = {
     ),
     ER.ACCESS_DENIED_ERROR: (Misconfigured, "the database refuses this account or password"),
     ER.DBACCESS_DENIED_ERROR: (Misconfigured, "the account may not use this database"),
+    ER.TABLEACCESS_DENIED_ERROR: (Misconfigured, "the account may not use a table"),
+    1820: (Misconfigured, "the account's password has expired"),
+    1862: (Misconfigured, "the account's password has expired"),
     ER.BAD_DB_ERROR: (Misconfigured, "the database does not exist"),
     ER.NO_SUCH_TABLE: (Misconfigured, "a table is missing: run `tidegauge migrate`"),
     ER.BAD_FIELD_ERROR: (Misconfigured, "a column is missing: run `tidegauge migrate`"),

@@ -18,6 +18,7 @@ from tidegauge.adapters.mysql.outbox import add_messages
 from tidegauge.adapters.mysql.queries import query
 from tidegauge.adapters.mysql.times import from_sql, to_sql
 from tidegauge.domain.count import CompletedWindow, Quality
+from tidegauge.domain.event_time import LATEST_TIME_MS
 from tidegauge.domain.incident import Incident, IncidentStatus, Severity
 from tidegauge.domain.judging import JudgedSeries, SeriesBacklog
 from tidegauge.domain.prediction import Position, Prediction
@@ -231,7 +232,8 @@ def _items(
     for number, (name, next_step_ms) in enumerate(waiting.items()):
         names[f"series_{number}"] = name.encode()
         names[f"from_{number}"] = to_sql(next_step_ms)
-        names[f"until_{number}"] = to_sql(next_step_ms + limits.max_steps * limits.size_ms)
+        until_ms = next_step_ms + limits.max_steps * limits.size_ms
+        names[f"until_{number}"] = to_sql(min(until_ms, LATEST_TIME_MS))
         parts.append(
             f"series = %(series_{number})s"
             f" AND step >= %(from_{number})s AND step < %(until_{number})s"
