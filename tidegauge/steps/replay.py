@@ -20,7 +20,7 @@ from tidegauge.domain.fold import NO_FENCE, CountRules, Quarantined
 from tidegauge.domain.offered import Offered
 from tidegauge.domain.record import DecodedRecord
 from tidegauge.ports import CountStore, Destination, Outbox, ShardListing, StreamIdentity
-from tidegauge.steps.close import close_all
+from tidegauge.steps.close import close_once
 from tidegauge.steps.collect import collect
 from tidegauge.steps.recorded_clock import RecordedLine
 from tidegauge.steps.replay_clock import Beat, Told
@@ -256,21 +256,25 @@ class OfflineReplay:
         self._output.set_aside(line, shard_id, sequence_number, reason, data)
 
     def _close(self) -> None:
-        announced = close_all(self._store, self._generation, self._close_rules)
-        if not announced:
-            return
+        # Closing by closing: a jump of years closes more windows than memory should hold.
+        while True:
+            outcome = close_once(self._store, self._generation, self._close_rules)
+            if outcome.rows:
+                self._take(outcome.rows)
+            if outcome.finished:
+                return
+
+    def _take(self, announced: list[CompletedWindow]) -> None:
         self._drop_announcements()
         for row in announced:
             self._rows.setdefault(row.window_start_ms, {})[row.series] = row
         if self._judging is not None:
             self._judging.judge(announced)
             self._give_out_alerts()
-        watermark_ms = self._store.watermark_ms(self._generation)
-        if watermark_ms is not None:
-            rules = self._rules
-            # a late event may still bring a correction until its age limit has passed for good
-            unsettled_ms = rules.max_event_age_ms + 2 * rules.size_ms + rules.lateness_ms
-            self._give_out(watermark_ms - unsettled_ms)
+        rules = self._rules
+        # a later step may still bring a correction until the age limit has passed for good
+        unsettled_ms = rules.max_event_age_ms + 2 * rules.size_ms + rules.lateness_ms
+        self._give_out(announced[-1].step_ms - unsettled_ms)
 
     def _drop_announcements(self) -> None:
         """Empty the outbox of doorbells: judging is called directly here."""
