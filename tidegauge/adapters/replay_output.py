@@ -60,9 +60,9 @@ class ReplayFiles:
 
     def __init__(
         self,
-        windows: IO[bytes] | None,
-        alerts: IO[bytes] | None,
-        quarantine: IO[bytes] | None,
+        windows: "_Output | None",
+        alerts: "_Output | None",
+        quarantine: "_Output | None",
         *,
         size_ms: int,
     ) -> None:
@@ -165,7 +165,7 @@ def _check(paths: OutputPaths, inputs: tuple[Path, ...]) -> None:
         if real in seen:
             msg = f"{path} would overwrite an input or another output; give it another name"
             raise InvalidInput(msg)
-        if _is_device(real):
+        if _is_device(path) or _standard_stream(path) is not None:
             continue  # /dev/null may be given twice
         seen.add(real)
 
@@ -174,21 +174,33 @@ def _is_device(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
+def _standard_stream(path: Path) -> int | None:
+    """Return the descriptor of standard output or error that a path such as /dev/stdout names."""
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):
+                return descriptor
+    return None
+
+
 @contextmanager
-def _output_file(path: Path) -> Iterator[IO[bytes]]:
-    real = path.resolve()
-    if _is_device(real):  # a terminal or /dev/null is written to, never replaced
-        with _writing(path), real.open("wb") as output:
+def _output_file(path: Path) -> "Iterator[_Output]":
+    standard = _standard_stream(path)
+    if standard is not None or _is_device(path):  # written to where it is, never replaced
+        with _writing(path):
+            descriptor = os.open(path, os.O_WRONLY) if standard is None else os.dup(standard)
+        with _closing(_Output(path, os.fdopen(descriptor, "wb"))) as output:
             yield output
         return
+    real = path.resolve()
     with _writing(path):
         if real.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     part = real.with_name(f".{real.name}.{os.getpid()}.part")
     try:
         with _writing(path):
-            output = part.open("wb")
-        with output:
+            file = part.open("wb")
+        with _closing(_Output(path, file)) as output:
             yield output
         with _writing(path):
             part.replace(real)
@@ -197,10 +209,47 @@ def _output_file(path: Path) -> Iterator[IO[bytes]]:
             part.unlink(missing_ok=True)
 
 
+class _Output:
+    """An open result file that names itself when it cannot be written."""
+
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self._path = path
+        self._file = file
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+
+    def close(self) -> None:
+        with _writing(self._path):
+            self._file.close()
+
+    def abandon(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+
+
+@contextmanager
+def _closing(output: _Output) -> Iterator[_Output]:
+    try:
+        yield output
+        output.close()
+    finally:
+        output.abandon()
+
+
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        msg = f"{path} cannot be written: {error.strerror or error}; give another place"
-        raise InvalidInput(msg) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> Exception:
+    if isinstance(error, BrokenPipeError):
+        return error  # whoever read it has enough; that is no misuse
+    msg = f"{path} cannot be written: {error.strerror or error}; give another place"
+    return InvalidInput(msg)

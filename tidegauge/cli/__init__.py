@@ -5,8 +5,10 @@ wrong, 2 for misuse, 130 for Ctrl-C; what a person can mend is said in a sentenc
 traceback. Each command imports what it needs only when it runs.
 """
 
+import io
 import os
 import sys
+from pathlib import Path
 
 from tidegauge.domain.errors import InvalidInput, Misconfigured, TidegaugeError
 
@@ -19,16 +21,32 @@ def main() -> None:
     """Run the command that the arguments name, and exit."""
     from tidegauge.cli.app import app
 
+    _prepare_streams()
     try:
         app()
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         # whoever read our output has closed it; nothing is left to flush at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_standard_output()
         sys.exit(_FOUND_WRONG)
     except TidegaugeError as error:
         for sentence in error.problems if isinstance(error, Misconfigured) else (str(error),):
             sys.stderr.write(f"tidegauge: {sentence}\n")
         misused = isinstance(error, InvalidInput | Misconfigured)
         sys.exit(_MISUSED if misused else _FOUND_WRONG)
+
+
+def _prepare_streams() -> None:
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (as long as we)
+            setattr(sys, name, nowhere)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # a name that the terminal's encoding lacks is shown escaped, never a reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def drop_standard_output() -> None:
+    """Let what still waits for standard output go nowhere, so that leaving cannot fail on it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -38,7 +38,9 @@ def register(app: typer.Typer) -> None:
 
 
 def replay(
-    fixture: Annotated[Path, typer.Argument(help="The fixture.", show_default=False)],
+    fixture: Annotated[
+        Path, typer.Argument(help="The fixture.", show_default=False, readable=False)
+    ],
     model: Annotated[
         str, typer.Option(help="seasonal, a model file (.tar.gz), or endpoint:NAME.")
     ] = SEASONAL,

@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 
 from tidegauge.adapters.replay_output import OutputPaths
+from tidegauge.cli import drop_standard_output
+from tidegauge.domain.errors import TidegaugeError
 
 Progress = Callable[[int], None]
 
@@ -70,12 +72,13 @@ def progress_bar(title: str, total_bytes: int, *, hidden: bool) -> Iterator[Prog
 
 
 def print_json(values: dict[str, object]) -> None:
-    """Print a result as one line of JSON."""
-    sys.stdout.write(msgspec.json.encode(values).decode() + "\n")
+    """Print a result as one line of JSON. Raises TidegaugeError if nobody can take it."""
+    with _showing():
+        sys.stdout.write(msgspec.json.encode(values).decode() + "\n")
 
 
 def print_table(title: str, rows: list[tuple[str, str]]) -> None:
-    """Print a result for people."""
+    """Print a result for people. Raises TidegaugeError if nobody can take it."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -86,5 +89,19 @@ def print_table(title: str, rows: list[tuple[str, str]]) -> None:
     for name, value in rows:
         table.add_row(Text(name), Text(value))
     console = Console(highlight=False)
-    console.print(Text(title, style="bold"), soft_wrap=True)
-    console.print(table)
+    with _showing():
+        console.print(Text(title, style="bold"), soft_wrap=True)
+        console.print(table)
+
+
+@contextmanager
+def _showing() -> Iterator[None]:
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_standard_output()
+        msg = f"standard output cannot be written: {error.strerror or error}"
+        raise TidegaugeError(msg) from error
