@@ -26,6 +26,7 @@ OVERLONG_PREFIX_BYTES = 1024
 _CHUNK_BYTES = 256 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after a byte 50 to 5f; parallel compressors begin with one
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -65,7 +66,8 @@ def compression_of(path: Path) -> str:
         magic = raw.read(4)
     if magic.startswith(_GZIP_MAGIC):
         return "gzip"
-    return "zstd" if magic == _ZSTD_MAGIC else "none"
+    skippable = magic[1:] == _ZSTD_SKIPPABLE and magic[0] & 0xF0 == 0x50
+    return "zstd" if magic == _ZSTD_MAGIC or skippable else "none"
 
 
 def sha256_of(path: Path) -> str:

@@ -8,6 +8,7 @@ in one sentence before anything is replayed; a bad line within a fixture is pass
 
 import base64
 import binascii
+import errno
 import stat
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -27,7 +28,7 @@ from tidegauge.adapters.fixture_lines import (
 )
 from tidegauge.domain.errors import InvalidInput, Rejected
 from tidegauge.domain.event import Rejection, RejectReason
-from tidegauge.domain.event_time import parse_time_ms
+from tidegauge.domain.event_time import EARLIEST_TIME_MS, LATEST_TIME_MS, parse_time_ms
 from tidegauge.domain.record import Record
 
 MANIFEST_SUFFIX = ".manifest.json"
@@ -208,7 +209,12 @@ def _sequence_number_of(value: str | int) -> int:
 
 
 def _arrival_time_of(value: str | int | None) -> int | None:
-    return parse_time_ms(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return parse_time_ms(value)
+    if value is not None and not EARLIEST_TIME_MS <= value <= LATEST_TIME_MS:
+        msg = "an arrival time lies within the years 1000 to 9999"
+        raise ValueError(msg)
+    return value
 
 
 def _payload_of(raw: bytes) -> bytes:
@@ -234,6 +240,8 @@ def _manifest_of(path: Path) -> Manifest:
         msg = f"{beside} is no manifest of a fixture ({error}); mend it or remove it"
         raise InvalidInput(msg) from error
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # so nothing can stand beside the fixture
+            return Manifest()
         msg = f"{beside} cannot be read: {error.strerror or error}"
         raise InvalidInput(msg) from error
 
