@@ -76,6 +76,8 @@ class Reader:
         if not text:
             return default
         try:
+            if not text.isascii() or "_" in text:  # Python takes more for a number than people do
+                raise ValueError(text)
             value = parse(text)
         except ValueError:
             self.problems.append(f"{name} must be {kind}, not {text!r}")

@@ -57,7 +57,7 @@ def test_windows_that_fit_the_day_are_accepted(seconds: str) -> None:
     assert WindowSettings.from_env(env).window_seconds == int(seconds)
 
 
-@pytest.mark.parametrize("seconds", ["0", "-300", "7", "90000", "1.5", "", "604801"])
+@pytest.mark.parametrize("seconds", ["0", "-300", "7", "90000", "1.5", "", "604801", "3_00", "٣٠٠"])
 def test_windows_that_do_not_fit_the_day_are_refused(seconds: str) -> None:
     if not seconds:
         assert WindowSettings.from_env({"WINDOW_SECONDS": seconds}).window_seconds == 300
