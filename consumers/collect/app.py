@@ -30,7 +30,7 @@ from tidegauge.signals import Metric
 from tidegauge.steps.count_stream import CountedBatch, StreamCounter
 
 logger = Logger()
-metrics = Metrics()
+metrics = Metrics(namespace="Tidegauge")  # without one, writing them fails the batch
 tracer = Tracer()
 
 

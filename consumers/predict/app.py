@@ -36,7 +36,7 @@ from tidegauge.steps.publish import publish_outbox
 ALERTS_PER_RUN = 1_000
 
 logger = Logger()
-metrics = Metrics()
+metrics = Metrics(namespace="Tidegauge")  # without one, writing them fails the batch
 tracer = Tracer()
 
 

@@ -32,7 +32,7 @@ from tidegauge.signals import Metric
 from tidegauge.steps.sweep import SweepClock, Swept, sweep
 
 logger = Logger()
-metrics = Metrics()
+metrics = Metrics(namespace="Tidegauge")  # without one, writing them fails the batch
 tracer = Tracer()
 
 

@@ -86,3 +86,12 @@ def test_the_oldest_windows_are_let_go_first() -> None:
     warm = WarmLedgers(max_keys=3)
     warm.committed(SHARD, {}, {0: [1, 2], 5: [3, 4], 10: [5]}, fence=1, ledger_number=1)
     assert set(warm.trusted(SHARD, fence=1, ledger_number=1)) == {5, 10}
+
+
+def test_the_limit_holds_for_all_shards_of_a_process_together() -> None:
+    warm = WarmLedgers(max_keys=4)
+    for number in range(3):
+        warm.committed((1, f"s-{number}"), {}, {0: [1, 2]}, fence=1, ledger_number=1)
+    assert warm.trusted((1, "s-0"), fence=1, ledger_number=1) == {}
+    assert warm.trusted((1, "s-1"), fence=1, ledger_number=1) == {0: {1, 2}}
+    assert warm.trusted((1, "s-2"), fence=1, ledger_number=1) == {0: {1, 2}}

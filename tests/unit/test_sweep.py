@@ -9,6 +9,7 @@ from tests.support.oracle import SIZE
 from tests.support.worlds import BASE, CLOSE_RULES, RULES
 from tidegauge.adapters.memory import MemoryCountStore
 from tidegauge.domain.decode import SeriesBy, decode
+from tidegauge.domain.errors import Transient
 from tidegauge.domain.event import Heartbeat
 from tidegauge.domain.record import DecodedRecord
 from tidegauge.ports import (
@@ -171,3 +172,18 @@ def test_a_second_sweep_leaves_everything_to_the_first(world: World) -> None:
     assert not world.sweep().ran
     assert world.stream.put_records["shard-0"] == []
     assert world.sweeps.rings == 0
+
+
+def test_a_stream_that_takes_no_heartbeats_holds_up_no_alert(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(_: Sequence[StreamEntry]) -> list[PutPosition]:
+        msg = "slow down"
+        raise Transient(msg)
+
+    monkeypatch.setattr(world.stream, "put", throttled)
+    world.store.put_messages([OutboxMessage(Destination.WINDOWS, "k", b"{}")])
+    with pytest.raises(Transient, match="slow down"):
+        world.sweep()
+    assert len(world.sink.got) == 1
+    assert world.sweeps.rings == 1

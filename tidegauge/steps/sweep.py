@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from tidegauge.domain.close import CloseRules
+from tidegauge.domain.errors import TidegaugeError
 from tidegauge.ports import (
     Clock,
     CountStore,
@@ -103,8 +104,7 @@ def sweep(
         identity, listing = stream.identity(), stream.shards()
         generation = store.generation(identity)
         store.register_shards(generation, listing)
-        if clock is not None:
-            clock.beat(identity)
+        stopped = _beat(clock, identity)
         completed = 0
         for _ in range(CLOSINGS_PER_SWEEP):
             outcome = close_once(store, generation, close_rules)
@@ -113,6 +113,8 @@ def sweep(
                 break
         rung = sweeps.ring_again(RINGS_PER_SWEEP)
         published = publish_outbox(outbox, sinks, limit=MESSAGES_PER_SWEEP)
+        if stopped is not None:
+            raise stopped
         return Swept(
             ran=True,
             shards=len(listing),
@@ -121,3 +123,13 @@ def sweep(
             rung=rung,
             alerts_sent=published.sent.get(Destination.ALERTS, 0),
         )
+
+
+def _beat(clock: SweepClock | None, identity: StreamIdentity) -> TidegaugeError | None:
+    """Put heartbeats; return what went wrong, to be raised once alerts that wait have gone out."""
+    try:
+        if clock is not None:
+            clock.beat(identity)
+    except TidegaugeError as error:
+        return error
+    return None

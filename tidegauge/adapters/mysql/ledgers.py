@@ -25,7 +25,8 @@ class WarmLedgers:
     """The key sets of recently counted windows, by shard.
 
     Args:
-        max_keys: Above this the oldest windows are let go; a key takes some 60 bytes in a set.
+        max_keys: Over all shards. Above this first the shards that were counted longest ago are let
+            go, then the oldest windows; a key takes some 60 bytes in a set.
     """
 
     def __init__(self, *, max_keys: int = 1_000_000) -> None:
@@ -51,7 +52,7 @@ class WarmLedgers:
         ledger_number: int,
     ) -> None:
         """Keep what a committed batch has loaded and added; call after COMMIT has answered."""
-        sets = self._sets.setdefault(shard, {})
+        sets = self._sets[shard] = self._sets.pop(shard, {})  # the dict keeps the order of use
         for window_ms, keys in known.items():
             if window_ms not in sets:
                 sets[window_ms] = set(keys)
@@ -61,7 +62,12 @@ class WarmLedgers:
         self._trim(sets)
 
     def _trim(self, sets: dict[int, set[int]]) -> None:
-        n_keys = sum(len(keys) for keys in sets.values())
+        n_keys = sum(len(keys) for of_shard in self._sets.values() for keys in of_shard.values())
+        for other in list(self._sets)[:-1]:
+            if n_keys <= self._max_keys:
+                return
+            n_keys -= sum(len(keys) for keys in self._sets[other].values())
+            self.drop(other)
         for window_ms in sorted(sets):
             if n_keys <= self._max_keys:
                 return
