@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from tidegauge.adapters.clock import SystemClock
 from tidegauge.adapters.kinesis import KinesisStream, WindowsSink
 from tidegauge.adapters.lambda_event import kinesis_batches
-from tidegauge.adapters.mysql.connection import Database
+from tidegauge.adapters.mysql.connection import ANSWER_SECONDS, Database
 from tidegauge.adapters.mysql.counting import MysqlCountStore
 from tidegauge.adapters.mysql.outbox import MysqlOutbox
 from tidegauge.adapters.secrets import secret_of
@@ -41,7 +41,9 @@ def stream_counter() -> StreamCounter:
         os.environ, WindowSettings, StreamSettings, DatabaseSettings
     )
     secret = secret_of(databases)
-    database = Database.from_settings(databases, secret.locate if secret else None)
+    database = Database.from_settings(
+        databases, secret.locate if secret else None, answer_seconds=ANSWER_SECONDS
+    )
     return StreamCounter(
         store=MysqlCountStore(database, quarantine_max_bytes=windows.quarantine_max_bytes),
         outbox=MysqlOutbox(database),

@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from tidegauge.adapters.lambda_event import kinesis_batches
-from tidegauge.adapters.mysql.connection import Database
+from tidegauge.adapters.mysql.connection import ANSWER_SECONDS, Database
 from tidegauge.adapters.mysql.judging import MysqlJudgingStore
 from tidegauge.adapters.mysql.outbox import MysqlOutbox
 from tidegauge.adapters.sagemaker import EndpointPredictor
@@ -55,7 +55,9 @@ def judge() -> Judge:
         os.environ, WindowSettings, JudgingSettings, AlertSettings, DatabaseSettings
     )
     secret = secret_of(databases)
-    database = Database.from_settings(databases, secret.locate if secret else None)
+    database = Database.from_settings(
+        databases, secret.locate if secret else None, answer_seconds=ANSWER_SECONDS
+    )
     name = judging.endpoint_name
     return Judge(
         step=PredictStep(

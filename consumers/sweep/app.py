@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from tidegauge.adapters.clock import SystemClock
 from tidegauge.adapters.kinesis import KinesisStream, WindowsSink
-from tidegauge.adapters.mysql.connection import Database
+from tidegauge.adapters.mysql.connection import ANSWER_SECONDS, Database
 from tidegauge.adapters.mysql.counting import MysqlCountStore
 from tidegauge.adapters.mysql.outbox import MysqlOutbox
 from tidegauge.adapters.mysql.sweeping import MysqlSweepStore
@@ -31,6 +31,9 @@ from tidegauge.settings import (
 from tidegauge.signals import Metric
 from tidegauge.steps.sweep import SweepClock, Swept, sweep
 
+# Just above the function's timeout: the lock of a sweep that died must not keep out the next ones.
+IDLE_SECONDS = 65
+
 logger = Logger()
 metrics = Metrics(namespace="Tidegauge")  # without one, writing them fails the batch
 tracer = Tracer()
@@ -44,15 +47,18 @@ def sweep_step() -> Callable[[], Swept]:
     )
     secret = secret_of(databases)
     locate = secret.locate if secret else None
-    database = Database.from_settings(databases, locate)
+    database, lock = (
+        Database.from_settings(
+            databases, locate, idle_seconds=IDLE_SECONDS, answer_seconds=ANSWER_SECONDS
+        )
+        for _ in range(2)
+    )
     stream = KinesisStream(streams.events_stream)
     is_clock = streams.heartbeats is Clocks.SWEEP
     return partial(
         sweep,
         store=MysqlCountStore(database),
-        sweeps=MysqlSweepStore(
-            database, Database.from_settings(databases, locate), size_ms=windows.size_ms
-        ),
+        sweeps=MysqlSweepStore(database, lock, size_ms=windows.size_ms),
         outbox=MysqlOutbox(database),
         sinks={
             Destination.WINDOWS: WindowsSink(KinesisStream(streams.windows_stream)),

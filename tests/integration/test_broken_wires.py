@@ -1,5 +1,6 @@
 """The wire to the database breaks at every statement in turn: the next try makes it whole."""
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -205,6 +206,14 @@ def test_the_victim_of_a_deadlock_is_asked_for_again_and_counts_once(
         assert crew.failures == []
         assert crew.retried == 1
         assert one(database, "SELECT SUM(events) FROM partial_count") == 2
+
+
+def test_a_server_that_says_nothing_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = DatabaseAddress("127.0.0.1", silent.getsockname()[1], "u", "p", "d")
+        database = Database(lambda _: address, needs_tls=lambda _: False, answer_seconds=0.2)
+        with pytest.raises(Transient):
+            one(database, "SELECT 1")
 
 
 def one(database: Database, sql: str) -> object:

@@ -59,6 +59,8 @@ ERROR_TABLE: dict[int, tuple[type[TidegaugeError], str]] = {
     ER.BAD_FIELD_ERROR: (Misconfigured, "a column is missing: run `tidegauge migrate`"),
 }
 _CLIENT_ERRORS = range(2000, 3000)
+# Below the timeouts of our functions, so that they tell what happened.
+ANSWER_SECONDS = 45.0
 _LOCK_WAIT_SECONDS = 5
 _CONNECT_SECONDS = 5
 
@@ -88,6 +90,8 @@ class Database:
         needs_tls: Tells whether a connection to an address must be encrypted.
         idle_seconds: The server closes a connection that is silent for so long: just above the
             function's timeout, so that a dead process does not hold a lock for hours.
+        answer_seconds: A server that says nothing for so long is lost; None waits for ever, as a
+            migration of large tables has to.
     """
 
     def __init__(
@@ -96,10 +100,12 @@ class Database:
         *,
         needs_tls: Callable[[DatabaseAddress], bool],
         idle_seconds: int = 130,
+        answer_seconds: float | None = None,
     ) -> None:
         self._locate = locate
         self._needs_tls = needs_tls
         self._idle_seconds = idle_seconds
+        self._answer_seconds = answer_seconds
         self._open: Connection[Cursor] | None = None
 
     @classmethod
@@ -109,6 +115,7 @@ class Database:
         secret: Callable[[bool], DatabaseAddress] | None = None,
         *,
         idle_seconds: int = 130,
+        answer_seconds: float | None = None,
     ) -> "Database":
         """Return the database that the settings name.
 
@@ -116,6 +123,7 @@ class Database:
             settings: With `DATABASE_URL`, or with the name of a secret.
             secret: Reads that secret; needed where there is no URL.
             idle_seconds: As for the class.
+            answer_seconds: As for the class.
         """
         address = settings.address()
 
@@ -126,7 +134,12 @@ class Database:
                 raise Misconfigured(["set DATABASE_URL to mysql://user:password@host:3306/name"])
             return secret(refused)
 
-        return cls(locate, needs_tls=settings.needs_tls, idle_seconds=idle_seconds)
+        return cls(
+            locate,
+            needs_tls=settings.needs_tls,
+            idle_seconds=idle_seconds,
+            answer_seconds=answer_seconds,
+        )
 
     @contextmanager
     def transaction(self) -> Iterator["Cursor"]:
@@ -186,6 +199,8 @@ class Database:
             charset="utf8mb4",
             autocommit=False,
             connect_timeout=_CONNECT_SECONDS,
+            read_timeout=self._answer_seconds,
+            write_timeout=self._answer_seconds,
             init_command="SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
             **options,
         )
