@@ -1,5 +1,7 @@
 """What the MySQL adapter does without a server: errors, queries, keys, times."""
 
+import ssl
+
 import pymysql
 import pytest
 from hypothesis import given
@@ -38,6 +40,13 @@ def test_a_refused_statement_is_a_fault_of_ours_and_a_lost_socket_is_not() -> No
     assert isinstance(translate(pymysql.InterfaceError(0, "")), Transient)
     assert isinstance(translate(ConnectionResetError()), Transient)
     assert isinstance(translate(pymysql.OperationalError(CR.CR_UNKNOWN_ERROR, "")), Transient)
+
+
+def test_an_untrusted_certificate_is_told_from_a_server_that_is_away() -> None:
+    error = pymysql.OperationalError(2003, "Can't connect")
+    error.original_exception = ssl.SSLCertVerificationError()  # type: ignore[attr-defined]
+    assert "SSL_CERT_FILE" in str(translate(error))
+    assert isinstance(translate(error), Misconfigured)
 
 
 def test_an_error_never_repeats_what_the_server_said() -> None:

@@ -67,6 +67,9 @@ _CONNECT_SECONDS = 5
 
 def translate(error: pymysql.MySQLError | OSError) -> TidegaugeError:
     """Return what an error of the driver asks of the caller."""
+    if isinstance(getattr(error, "original_exception", None), ssl.SSLCertVerificationError):
+        problem = "the database's certificate is not trusted: set SSL_CERT_FILE to its authority's"
+        return Misconfigured([problem])
     code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
     known = ERROR_TABLE.get(code)
     if known is None:
