@@ -76,7 +76,8 @@ def find_server() -> Server | None:
             return Server(program, None)
         installer = shutil.which("mariadb-install-db", path=path)
         installer = installer or shutil.which("mysql_install_db", path=path)
-        if installer is not None:
+        # Debian has what the installer calls in a package of its own.
+        if installer is not None and shutil.which("my_print_defaults", path=path):
             return Server(program, installer)
     return None
 

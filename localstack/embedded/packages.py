@@ -21,15 +21,15 @@ class PackageManager:
         program: The command that tells that the system is of this kind.
         refresh: Arguments that fetch the lists of packages; empty where that is not needed.
         install: Arguments that install the packages named after them, asking nothing.
-        candidates: Packages to try in this order. Those that bring the server without starting a
-            system-wide one come first.
+        candidates: Sets of packages to try in this order. Those that bring the server without
+            starting a system-wide one come first.
         needs_root: False where the manager works, and wants to work, as the user.
     """
 
     program: str
     refresh: tuple[str, ...]
     install: tuple[str, ...]
-    candidates: tuple[str, ...]
+    candidates: tuple[tuple[str, ...], ...]
     needs_root: bool = True
 
 
@@ -38,14 +38,15 @@ MANAGERS = (
         "apt-get",
         ("update", "-qq"),
         ("install", "-y", "-qq", "--no-install-recommends"),
-        ("mariadb-server-core", "mariadb-server", "mysql-server"),
+        # The client's core has what mariadb-install-db calls.
+        (("mariadb-server-core", "mariadb-client-core"), ("mariadb-server",), ("mysql-server",)),
     ),
-    PackageManager("dnf", (), ("install", "-y", "-q"), ("mariadb-server", "mysql-server")),
-    PackageManager("yum", (), ("install", "-y", "-q"), ("mariadb-server", "mysql-server")),
-    PackageManager("apk", ("update", "-q"), ("add", "-q"), ("mariadb",)),
-    PackageManager("zypper", (), ("--non-interactive", "install"), ("mariadb",)),
-    PackageManager("pacman", (), ("-Sy", "--noconfirm"), ("mariadb",)),
-    PackageManager("brew", (), ("install", "-q"), ("mariadb",), needs_root=False),
+    PackageManager("dnf", (), ("install", "-y", "-q"), (("mariadb-server",), ("mysql-server",))),
+    PackageManager("yum", (), ("install", "-y", "-q"), (("mariadb-server",), ("mysql-server",))),
+    PackageManager("apk", ("update", "-q"), ("add", "-q"), (("mariadb", "mariadb-client"),)),
+    PackageManager("zypper", (), ("--non-interactive", "install"), (("mariadb",),)),
+    PackageManager("pacman", (), ("-Sy", "--noconfirm"), (("mariadb",),)),
+    PackageManager("brew", (), ("install", "-q"), (("mariadb",),), needs_root=False),
 )
 
 
@@ -79,8 +80,8 @@ def install_database_server(
     if manager.refresh:
         # A failing refresh is not yet a failure: the lists at hand may do.
         run([*prefix, manager.program, *manager.refresh], _UNATTENDED)
-    for package in manager.candidates:
-        if run([*prefix, manager.program, *manager.install, package], _UNATTENDED) == 0:
+    for packages in manager.candidates:
+        if run([*prefix, manager.program, *manager.install, *packages], _UNATTENDED) == 0:
             return
     msg = (
         f"{manager.program} could not install a database server (see {log}):"
@@ -103,7 +104,7 @@ def _privilege(
     # -n: a password prompt in the middle of a progress bar would look like a hang.
     if find("sudo") and run(["sudo", "-n", "true"], {}) == 0:
         return ["sudo", "-n", "env", *(f"{name}={value}" for name, value in _UNATTENDED.items())]
-    command = " ".join(["sudo", manager.program, *manager.install, manager.candidates[0]])
+    command = " ".join(["sudo", manager.program, *manager.install, *manager.candidates[0]])
     msg = (
         "no database server is installed, and installing one needs root:"
         f" run `{command}` once, or set DATABASE_URL to a server"

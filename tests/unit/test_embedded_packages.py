@@ -37,7 +37,7 @@ def test_on_debian_the_server_comes_without_a_service(tmp_path: Path) -> None:
     install(machine, tmp_path)
     assert machine.ran == [
         "apt-get update -qq",
-        "apt-get install -y -qq --no-install-recommends mariadb-server-core",
+        "apt-get install -y -qq --no-install-recommends mariadb-server-core mariadb-client-core",
     ]
 
 
