@@ -121,14 +121,16 @@ def _rows(
     rows: dict[tuple[int, str], tuple[int, int, int, str]] = {}
     active: dict[str, int] = {}  # with the last window that holds an event
     begun: dict[str, int] = {}
-    steps = {max(step, observed) for step, _, _ in counts}
+    steps: dict[int, list[tuple[int, str, int]]] = {}
+    for (step, window, name), n in counts.items():
+        steps.setdefault(max(step, observed), []).append((window, name, n))
     closing = observed
     while closing <= last:
         if not active and closing not in steps:
             closing = min((step for step in steps if step > closing), default=last + rules.size)
             continue
         told: Counter[tuple[int, str]] = Counter()
-        here = [(k[1], k[2], n) for k, n in counts.items() if max(k[0], observed) == closing]
+        here = steps.get(closing, [])
         free = rules.max_series - len(active.keys() - {"__other__"})
         fresh = sorted({name for _, name, _ in here} - active.keys() - {"__other__"})
         for window, name, n in here:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 BARE_SHARD = "shardId-000000000000"
 _BATCH_RECORDS = 4000
+_ROWS_AT_ONCE = 20_000
 _MAX_MESSAGES = 10_000
 _LAST_HASH_KEY = (1 << 128) - 1
 
@@ -257,12 +258,15 @@ class OfflineReplay:
 
     def _close(self) -> None:
         # Closing by closing: a jump of years closes more windows than memory should hold.
-        while True:
+        announced: list[CompletedWindow] = []
+        finished = False
+        while not finished:
             outcome = close_once(self._store, self._generation, self._close_rules)
-            if outcome.rows:
-                self._take(outcome.rows)
-            if outcome.finished:
-                return
+            announced += outcome.rows
+            finished = outcome.finished
+            if announced and (finished or len(announced) >= _ROWS_AT_ONCE):
+                self._take(announced)
+                announced = []
 
     def _take(self, announced: list[CompletedWindow]) -> None:
         self._drop_announcements()
