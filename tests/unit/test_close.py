@@ -137,3 +137,25 @@ def test_a_century_without_anybody_to_announce_passes_at_once() -> None:
     assert close(until=1000 + 10_000_000) == []
     rows = close((9_000_000, 9_000_000, "a", 1), until=9_000_001)
     assert [row[0] for row in rows] == [9_000_000]
+
+
+def test_events_that_only_observation_makes_late_are_told_once() -> None:
+    read = CloseInput(
+        generation=1,
+        first_ms=1000 * SIZE,
+        until_ms=1002 * SIZE,
+        observed_from_ms=1000 * SIZE,
+        # on time on a shard without stream time; late on its shard already; on time
+        counts=[
+            StepCount(998 * SIZE, 998 * SIZE, "a", 2),
+            StepCount(999 * SIZE, 998 * SIZE, "a", 3),
+            StepCount(1000 * SIZE, 1000 * SIZE, "a", 5),
+        ],
+        latest={},
+        series={},
+        gaps=[],
+        suspect=frozenset(),
+    )
+    closing = close_windows(read, RULES)
+    assert closing.late_by_observation == 2
+    assert [row.late for row in closing.rows if row.window_start_ms == 998 * SIZE] == [5]

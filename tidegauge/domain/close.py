@@ -55,11 +55,14 @@ class Closing(msgspec.Struct):
         rows: Completed windows in order of step, window, series.
         series: The new state of each series that changed.
         next_window_ms: Start of the first window that is still open afterwards.
+        late_by_observation: Events that are late only because observation began after their
+            window; their shard had no stream time yet that would have told.
     """
 
     rows: list[CompletedWindow]
     series: dict[str, SeriesState]
     next_window_ms: int
+    late_by_observation: int = 0
 
 
 class CloseInput(msgspec.Struct, frozen=True):
@@ -108,7 +111,10 @@ class _Closer:
         self._changed: dict[str, SeriesState] = {}
         self._rows: list[CompletedWindow] = []
         self._by_step: dict[int, list[StepCount]] = {}
+        self._late_by_observation = 0
         for count in read.counts:
+            if count.window_start_ms == count.step_ms < read.first_ms:
+                self._late_by_observation += count.count
             self._by_step.setdefault(max(count.step_ms, read.first_ms), []).append(count)
 
     def run(self) -> Closing:
@@ -125,7 +131,8 @@ class _Closer:
             self._close(step_ms)
             step_ms += size_ms
         changed = {name: self._changed[name] for name in sorted(self._changed)}
-        return Closing(self._rows, changed, min(step_ms, self._read.until_ms))
+        next_window_ms = min(step_ms, self._read.until_ms)
+        return Closing(self._rows, changed, next_window_ms, self._late_by_observation)
 
     def _close(self, step_ms: int) -> None:
         counted = self._counted_at(step_ms)

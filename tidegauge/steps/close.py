@@ -27,11 +27,13 @@ class CloseOutcome(msgspec.Struct, frozen=True):
         rows: Completed windows in order of step, window, series.
         watermark_ms: The stream's watermark; None while some shard has no stream time.
         finished: Whether every window that the watermark has passed is closed.
+        late_by_observation: Late events that no batch has counted as such: see `Closing`.
     """
 
     rows: list[CompletedWindow]
     watermark_ms: int | None
     finished: bool
+    late_by_observation: int = 0
 
 
 def close_once(store: CountStore, generation: int, rules: CloseRules) -> CloseOutcome:
@@ -68,7 +70,8 @@ def close_once(store: CountStore, generation: int, rules: CloseRules) -> CloseOu
             for a in announce(closing.rows, size_ms=rules.size_ms)
         ]
         transaction.write(closing, after, messages)
-    return CloseOutcome(closing.rows, watermark_ms, finished=closing.next_window_ms >= until_ms)
+    finished = closing.next_window_ms >= until_ms
+    return CloseOutcome(closing.rows, watermark_ms, finished, closing.late_by_observation)
 
 
 def close_all(store: CountStore, generation: int, rules: CloseRules) -> list[CompletedWindow]:

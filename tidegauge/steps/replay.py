@@ -263,6 +263,7 @@ class OfflineReplay:
         while not finished:
             outcome = close_once(self._store, self._generation, self._close_rules)
             announced += outcome.rows
+            self.sums.late += outcome.late_by_observation
             finished = outcome.finished
             if announced and (finished or len(announced) >= _ROWS_AT_ONCE):
                 self._take(announced)
