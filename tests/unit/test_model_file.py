@@ -94,7 +94,8 @@ def test_an_archive_that_holds_anything_else_is_refused(packed: bytes) -> None:
         (tar_gz((named(MEMBER), b"{}")), "no linear model"),
     ],
     ids=[
-        "empty", "zip", "cut gzip", "no tar", "cut tar", "too large", "unpacks too large", "no model",
+        "empty", "zip", "cut gzip", "no tar", "cut tar", "too large", "unpacks too large",
+        "no model",
     ],
 )  # fmt: skip
 def test_what_is_damaged_or_too_large_is_refused(packed: bytes, words: str) -> None:
