@@ -1,8 +1,10 @@
 """The servers that tests may ask for. A missing one skips on a laptop and fails in CI."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from embedded.engine import EngineAddress
 from embedded.local import Running
@@ -15,6 +17,15 @@ from tests.support.embedded import (
     places_in,
 )
 from tidegauge.settings import DatabaseAddress
+
+# A busy machine is no failure. CI runs the same examples each time; a laptop looks for new ones.
+settings.register_profile(
+    "tidegauge",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
+settings.load_profile("tidegauge")
 
 
 @pytest.fixture(scope="session")
