@@ -3,11 +3,12 @@
 import random
 import secrets
 from collections.abc import Iterator, Sequence
-from typing import Protocol, cast
+from typing import cast
 
 import pytest
 from msgspec.structs import replace
 
+from tests.support.count_stores import MemoryStores, MysqlStores, Stores
 from tests.support.oracle import SIZE, Beat, Log, Told, recount
 from tests.support.worlds import (
     BASE,
@@ -19,11 +20,6 @@ from tests.support.worlds import (
     records,
     told,
 )
-from tidegauge.adapters.memory import MemoryCountStore
-from tidegauge.adapters.mysql.connection import Database
-from tidegauge.adapters.mysql.counting import MysqlCountStore
-from tidegauge.adapters.mysql.migrate import migrate
-from tidegauge.adapters.mysql.outbox import MysqlOutbox
 from tidegauge.domain.count import OTHER_SERIES, CompletedWindow, Quality
 from tidegauge.domain.event import Heartbeat, Rejection, RejectReason
 from tidegauge.domain.fold import count_batch
@@ -31,73 +27,12 @@ from tidegauge.domain.record import DecodedRecord
 from tidegauge.ports import (
     CountStore,
     Destination,
-    Outbox,
     ShardListing,
     StreamIdentity,
     UnknownShard,
 )
-from tidegauge.settings import DatabaseSettings
 from tidegauge.steps.close import close_all, close_once
 from tidegauge.steps.collect import collect
-
-
-class Stores(Protocol):
-    """One implementation under test."""
-
-    @property
-    def counts(self) -> CountStore:
-        """The store of counts."""
-        ...
-
-    @property
-    def outbox(self) -> Outbox:
-        """Its outbox."""
-        ...
-
-    def fresh(self) -> CountStore:
-        """Return another process' view of the same store."""
-        ...
-
-    def close(self) -> None:
-        """Let go of connections."""
-        ...
-
-
-class MemoryStores:
-    """One process, one store."""
-
-    def __init__(self) -> None:
-        self.counts = MemoryCountStore()
-        self.outbox = self.counts
-
-    def fresh(self) -> CountStore:
-        return self.counts
-
-    def close(self) -> None:
-        pass
-
-
-class MysqlStores:
-    """A database of our own; each fresh store has a connection of its own."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._open: list[Database] = []
-        migrate(self._database())
-        self.counts = MysqlCountStore(self._database())
-        self.outbox = MysqlOutbox(self._database())
-
-    def _database(self) -> Database:
-        database = Database.from_settings(DatabaseSettings(database_url=self._url))
-        self._open.append(database)
-        return database
-
-    def fresh(self) -> CountStore:
-        return MysqlCountStore(self._database())
-
-    def close(self) -> None:
-        for database in self._open:
-            database.close()
 
 
 @pytest.fixture(params=["memory", pytest.param("mysql", marks=pytest.mark.database)])

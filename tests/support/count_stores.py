@@ -1,0 +1,70 @@
+"""The implementations of the store of counts, as the contract suite runs on them."""
+
+from typing import Protocol
+
+from tidegauge.adapters.memory import MemoryCountStore
+from tidegauge.adapters.mysql.connection import Database
+from tidegauge.adapters.mysql.counting import MysqlCountStore
+from tidegauge.adapters.mysql.migrate import migrate
+from tidegauge.adapters.mysql.outbox import MysqlOutbox
+from tidegauge.ports import CountStore, Outbox
+from tidegauge.settings import DatabaseSettings
+
+
+class Stores(Protocol):
+    """One implementation under test."""
+
+    @property
+    def counts(self) -> CountStore:
+        """The store of counts."""
+        ...
+
+    @property
+    def outbox(self) -> Outbox:
+        """Its outbox."""
+        ...
+
+    def fresh(self) -> CountStore:
+        """Return another process' view of the same store."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class MemoryStores:
+    """One process, one store."""
+
+    def __init__(self) -> None:
+        self.counts = MemoryCountStore()
+        self.outbox = self.counts
+
+    def fresh(self) -> CountStore:
+        return self.counts
+
+    def close(self) -> None:
+        pass
+
+
+class MysqlStores:
+    """A database of our own; each fresh store has a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._open: list[Database] = []
+        migrate(self._database())
+        self.counts = MysqlCountStore(self._database())
+        self.outbox = MysqlOutbox(self._database())
+
+    def _database(self) -> Database:
+        database = Database.from_settings(DatabaseSettings(database_url=self._url))
+        self._open.append(database)
+        return database
+
+    def fresh(self) -> CountStore:
+        return MysqlCountStore(self._database())
+
+    def close(self) -> None:
+        for database in self._open:
+            database.close()
