@@ -1,8 +1,8 @@
 """Errors, sorted by what the caller should do about them.
 
-`Rejected` is set aside and counted; `Transient` ends the batch so that it is retried; `LostShard`
-stops without a checkpoint; `Misconfigured` and `InvalidInput` tell a person what to mend;
-`BrokenInvariant` stops and wakes someone.
+`Rejected` is set aside and counted; `Transient` ends the batch so that it is retried;
+`Misconfigured` and `InvalidInput` tell a person what to mend; `BrokenInvariant` stops and wakes
+someone.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,6 @@ class Rejected(TidegaugeError):
 
 class Transient(TidegaugeError):
     """The same call may succeed later: end the batch here and let it be retried."""
-
-
-class LostShard(TidegaugeError):
-    """Somebody else owns the shard now: stop at once, write no checkpoint."""
 
 
 class Misconfigured(TidegaugeError):

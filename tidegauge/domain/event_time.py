@@ -30,7 +30,7 @@ def parse_time_ms(text: str) -> int:
     """Return the milliseconds since the epoch of an RFC 3339 time with offset.
 
     Raises:
-        Rejected: it is no such time, or lies outside the years 1000 to 9999.
+        Rejected: it is no such time, or could not be stored (`EARLIEST_TIME_MS`, `LATEST_TIME_MS`).
 
     >>> parse_time_ms("1970-01-01T01:00:00.0019999+01:00")
     1
