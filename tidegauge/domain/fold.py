@@ -43,11 +43,14 @@ class ShardState(msgspec.Struct, frozen=True):
         fence: The last sequence number counted; `NO_FENCE` before the first.
         stream_time_ms: Greatest heartbeat time processed; None before the first.
         heartbeat: Sequence number of the last heartbeat processed; None before the first.
+        lost_from_ms: Stream time from which on a parent is known to have lost records; the shard's
+            first heartbeat ends that gap. None where no parent lost any.
     """
 
     fence: int = NO_FENCE
     stream_time_ms: int | None = None
     heartbeat: int | None = None
+    lost_from_ms: int | None = None
 
 
 class Partial(msgspec.Struct, frozen=True, gc=False):
@@ -72,6 +75,9 @@ class GapReason(StrEnum):
     """How a loss of records became known."""
 
     HEARTBEAT_MISSING = "heartbeat_missing"
+    PARENT_LOST = "parent_lost"
+    BATCH_SKIPPED = "batch_skipped"
+    STREAM_RECREATED = "stream_recreated"
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -167,6 +173,7 @@ class _Fold:
     ) -> None:
         self.fence = state.fence
         self._heartbeat = state.heartbeat
+        self._lost_from_ms = state.lost_from_ms
         self._known = known
         self._rules = rules
         self._shard_id = shard_id
@@ -240,16 +247,26 @@ class _Fold:
         if self._first_stream_time_ms is None:
             self._first_stream_time_ms = time_ms
         before_ms = self._stream_time_ms
-        lost = beat.previous is not None and beat.previous > (
-            NO_FENCE if self._heartbeat is None else self._heartbeat
-        )
+        processed = NO_FENCE if self._heartbeat is None else self._heartbeat
+        if beat.previous is not None and beat.previous > processed and before_ms is not None:
+            lost_from_ms = before_ms if self._lost_from_ms is None else self._lost_from_ms
+            self._lost_from_ms = min(before_ms, lost_from_ms)
         if before_ms is None or time_ms > before_ms:
-            if lost and before_ms is not None:
-                gap_from_ms = self._first_open_ms
-                reason = GapReason.HEARTBEAT_MISSING
-                self._gaps.append(Gap(record.sequence_number, gap_from_ms, time_ms, reason))
+            self._note_gap(record.sequence_number, time_ms)
             self._set_stream_time(time_ms)
         self._heartbeat = record.sequence_number
+
+    def _note_gap(self, sequence_number: int, until_ms: int) -> None:
+        """End a loss with the heartbeat that moves stream time past it."""
+        if self._lost_from_ms is None:
+            return
+        from_ms = first_open_window_ms(
+            self._lost_from_ms, size_ms=self._size_ms, lateness_ms=self._rules.lateness_ms
+        )
+        inherited = self._heartbeat is None
+        reason = GapReason.PARENT_LOST if inherited else GapReason.HEARTBEAT_MISSING
+        self._gaps.append(Gap(sequence_number, max(0, from_ms), until_ms, reason))
+        self._lost_from_ms = None
 
     def set_aside(
         self, record: DecodedRecord, sub_index: int, reason: RejectReason, data: bytes
@@ -263,7 +280,7 @@ class _Fold:
         """Return what the batch adds up to."""
         partials = {Partial(*names): n for names, n in self._partials.items()}
         return BatchCount(
-            state=ShardState(self.fence, self._stream_time_ms, self._heartbeat),
+            state=ShardState(self.fence, self._stream_time_ms, self._heartbeat, self._lost_from_ms),
             first_sequence_number=first_sequence_number,
             partials=partials,
             keys={window: list(keys) for window, keys in self._new.items() if keys},

@@ -1,0 +1,87 @@
+"""What the steps need of the outside world, as protocols.
+
+Adapters implement these; one contract suite per port runs on every implementation. Nothing here
+names a service.
+"""
+
+from tidegauge.ports.counting import (
+    CloseTransaction,
+    CollectTransaction,
+    CountStore,
+    Frontier,
+    ShardTimes,
+    UnknownShard,
+    WaitingShard,
+)
+from tidegauge.ports.judging import (
+    JudgingStore,
+    Predictor,
+    Scores,
+    SliceLimits,
+)
+from tidegauge.ports.outbox import (
+    Destination,
+    MessageSink,
+    Outbox,
+    OutboxMessage,
+    StoredMessage,
+    alert_message,
+)
+from tidegauge.ports.stream import (
+    Clock,
+    FailedBatch,
+    FailedBatches,
+    PutPosition,
+    ShardEnd,
+    ShardListing,
+    ShardProber,
+    StreamEntry,
+    StreamIdentity,
+    StreamLister,
+    StreamReading,
+    StreamReadings,
+    StreamWriter,
+)
+from tidegauge.ports.sweeping import (
+    Backlog,
+    Purged,
+    ShardProgress,
+    SweepStore,
+)
+
+__all__ = [
+    "Backlog",
+    "Clock",
+    "CloseTransaction",
+    "CollectTransaction",
+    "CountStore",
+    "Destination",
+    "FailedBatch",
+    "FailedBatches",
+    "Frontier",
+    "JudgingStore",
+    "MessageSink",
+    "Outbox",
+    "OutboxMessage",
+    "Predictor",
+    "Purged",
+    "PutPosition",
+    "Scores",
+    "ShardEnd",
+    "ShardListing",
+    "ShardProber",
+    "ShardProgress",
+    "ShardTimes",
+    "SliceLimits",
+    "StoredMessage",
+    "StreamEntry",
+    "StreamIdentity",
+    "StreamLister",
+    "StreamReading",
+    "StreamReadings",
+    "StreamWriter",
+    "SweepStore",
+    "UnknownShard",
+    "WaitingShard",
+    "alert_message",
+]
