@@ -10,11 +10,16 @@ from collections.abc import Callable, Iterator
 
 
 class SystemClock:
-    """The machine's clock; implements `ports.Clock`."""
+    """The machine's clock; implements `ports.PatientClock`."""
 
     def now_ms(self) -> int:
         """Return the wall-clock time, ms since the epoch, UTC."""
         return time.time_ns() // 1_000_000
+
+    def wait_until_ms(self, time_ms: int) -> None:
+        """Return once the clock shows `time_ms`, at once if it does already."""
+        while (left_ms := time_ms - self.now_ms()) > 0:
+            time.sleep(left_ms / 1000.0)
 
 
 class Backoff:

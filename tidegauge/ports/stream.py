@@ -16,6 +16,14 @@ class Clock(Protocol):
         ...
 
 
+class PatientClock(Clock, Protocol):
+    """A clock that can be waited for, by what has a minute to fill."""
+
+    def wait_until_ms(self, time_ms: int) -> None:
+        """Return once the clock shows `time_ms`, at once if it does already."""
+        ...
+
+
 class ShardListing(msgspec.Struct, frozen=True):
     """One shard as a listing of the stream shows it."""
 
