@@ -129,7 +129,10 @@ class StreamCounter:
         try:
             return collect(self._store, generation, shard_id, records, self._rules)
         except UnknownShard:
-            self._store.register_shards(generation, self._stream.shards())
+            listing = self._stream.shards()
+        # asked for after the listing, so that it is not registered with an older generation
+        generation = self._ask_generation()
+        self._store.register_shards(generation, listing)
         try:
             return collect(self._store, generation, shard_id, records, self._rules)
         except UnknownShard:

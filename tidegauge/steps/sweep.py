@@ -1,89 +1,95 @@
 """The sweep step: each minute, what no single batch can be trusted to do.
 
-Registers the stream's shards, puts a heartbeat on each open one where it is the clock, closes what
-the watermark has passed, rings again for series that wait for a verdict, and publishes the outbox.
-It may run at any moment and any number of times; one runs at a time.
+Registers the stream's shards, puts heartbeats where it is the clock, drains closed shards, ends
+generations that a later one has followed, notes what the stream's reader gave up on, closes what
+the watermark has passed, rings again for series that wait for a verdict, publishes the outbox,
+purges, and looks after how the stream is read. It may run at any moment and any number of times;
+one runs at a time. A part that fails keeps no other from its turn.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
 from tidegauge.domain.close import CloseRules
+from tidegauge.domain.decode import SeriesBy
 from tidegauge.domain.errors import TidegaugeError
+from tidegauge.domain.event import Event
+from tidegauge.domain.stream_reading import reading_faults
 from tidegauge.ports import (
-    Clock,
+    Backlog,
     CountStore,
     Destination,
+    FailedBatches,
     MessageSink,
     Outbox,
-    StreamIdentity,
-    StreamLister,
+    PatientClock,
+    ShardListing,
+    StreamReadings,
     SweepStore,
+    UnknownShard,
 )
-from tidegauge.steps.close import close_once
-from tidegauge.steps.heartbeats import Heartbeats, TargetStream
+from tidegauge.steps.close import close_once, end_once
+from tidegauge.steps.collect import decode_records
+from tidegauge.steps.heartbeats import Heartbeats
+from tidegauge.steps.lineage import Lineage, SweptStream
 from tidegauge.steps.publish import publish_outbox
 
 CLOSINGS_PER_SWEEP = 100
 MESSAGES_PER_SWEEP = 20_000
 RINGS_PER_SWEEP = 1_000
+FAILURES_PER_SWEEP = 20
+MINUTE_MS = 60_000
 
 
-class SweepClock:
-    """The clock of a stream that no producer is the clock of.
-
-    Args:
-        stream: The stream.
-        clock: The wall clock; its time is what heartbeats carry, and closes nothing by itself.
-        source: The CloudEvents `source` of its heartbeats.
-    """
-
-    def __init__(self, stream: TargetStream, clock: Clock, source: str) -> None:
-        self._stream = stream
-        self._clock = clock
-        self._source = source
-        self._rounds: tuple[StreamIdentity, Heartbeats] | None = None
-
-    def beat(self, identity: StreamIdentity) -> None:
-        """Put one round of heartbeats. Raises Transient."""
-        if self._rounds is None or self._rounds[0] != identity:
-            # the chain of sequence numbers is a generation's own
-            self._rounds = (identity, Heartbeats(self._stream, self._source))
-        self._rounds[1].put(self._clock.now_ms())
-
-
-class Swept(msgspec.Struct, frozen=True):
+class Swept(msgspec.Struct):
     """What one sweep did.
 
     Attributes:
         ran: False if another sweep was at it.
         shards: Shards that the stream lists.
+        drained: Closed shards that were found read to their end.
+        ended: Generations that were ended since a later one has followed.
+        lost_events: Events in batches that the stream's reader gave up on.
         completed: Completed windows announced, corrections included.
         watermark_ms: The stream's watermark; None while some shard has no stream time.
+        watermark_lag_ms: How far it lies behind the clock; None where a producer is the clock, or
+            without a watermark.
         rung: Series that were rung for again.
         alerts_sent: Alerts published that somebody else's publishing had left.
+        purged_windows: Windows whose ledgers and partial counts were removed.
+        reading_faults: What is wrong with how the stream is read, a sentence each.
+        backlog: What still waits; None if it could not be asked.
+        failures: What went wrong, in order; the next sweep does what was left.
     """
 
     ran: bool
     shards: int = 0
+    drained: int = 0
+    ended: int = 0
+    lost_events: int = 0
     completed: int = 0
     watermark_ms: int | None = None
+    watermark_lag_ms: int | None = None
     rung: int = 0
     alerts_sent: int = 0
+    purged_windows: int = 0
+    reading_faults: list[str] = []
+    backlog: Backlog | None = None
+    failures: list[TidegaugeError] = []
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """Do a part of the sweep; what goes wrong in it is kept, and the others go on."""
+        try:
+            yield
+        except TidegaugeError as error:
+            self.failures.append(error)
 
 
-def sweep(
-    *,
-    store: CountStore,
-    sweeps: SweepStore,
-    outbox: Outbox,
-    sinks: Mapping[Destination, MessageSink],
-    stream: StreamLister,
-    clock: SweepClock | None,
-    close_rules: CloseRules,
-) -> Swept:
-    """Do one sweep.
+class Sweep:
+    """The sweep of one stream.
 
     Args:
         store: Where counts live.
@@ -91,45 +97,159 @@ def sweep(
         outbox: Where announcements and alerts wait.
         sinks: Who sends them.
         stream: The events stream.
-        clock: Puts its heartbeats; None where a producer is the clock.
+        clock: The wall clock; its time is what heartbeats carry, and closes nothing by itself.
+        clock_source: The CloudEvents `source` of its heartbeats; None where a producer is the
+            clock.
         close_rules: What is announced.
-
-    Raises:
-        Transient: something did not answer; what was done stays done, the next sweep does the rest.
-        Misconfigured: stream or database are not what the settings say.
+        series_by: Names series, for batches that the stream's reader gave up on.
+        failed_batches: Where those are; None where nobody keeps them.
+        readings: Tells how the stream is read; None where nobody can.
+        rounds: Rounds of heartbeats in a minute, with a closing after each; the sweep then lasts
+            nearly as long.
     """
-    with sweeps.only_one() as alone:
-        if not alone:
-            return Swept(ran=False)
-        identity, listing = stream.identity(), stream.shards()
-        generation = store.generation(identity)
-        store.register_shards(generation, listing)
-        stopped = _beat(clock, identity)
-        completed = 0
-        for _ in range(CLOSINGS_PER_SWEEP):
-            outcome = close_once(store, generation, close_rules)
-            completed += len(outcome.rows)
-            if outcome.finished:
-                break
-        rung = sweeps.ring_again(RINGS_PER_SWEEP)
-        published = publish_outbox(outbox, sinks, limit=MESSAGES_PER_SWEEP)
-        if stopped is not None:
-            raise stopped
-        return Swept(
-            ran=True,
-            shards=len(listing),
-            completed=completed,
-            watermark_ms=outcome.watermark_ms,
-            rung=rung,
-            alerts_sent=published.sent.get(Destination.ALERTS, 0),
-        )
 
+    def __init__(
+        self,
+        *,
+        store: CountStore,
+        sweeps: SweepStore,
+        outbox: Outbox,
+        sinks: Mapping[Destination, MessageSink],
+        stream: SweptStream,
+        clock: PatientClock,
+        clock_source: str | None,
+        close_rules: CloseRules,
+        series_by: SeriesBy,
+        failed_batches: FailedBatches | None = None,
+        readings: StreamReadings | None = None,
+        rounds: int = 1,
+    ) -> None:
+        self._store = store
+        self._sweeps = sweeps
+        self._outbox = outbox
+        self._sinks = sinks
+        self._stream = stream
+        self._clock = clock
+        self._clock_source = clock_source
+        self._close_rules = close_rules
+        self._series_by = series_by
+        self._failed_batches = failed_batches
+        self._readings = readings
+        self._rounds = rounds
+        self._no_failures: set[str] = set()
 
-def _beat(clock: SweepClock | None, identity: StreamIdentity) -> TidegaugeError | None:
-    """Put heartbeats; return what went wrong, to be raised once alerts that wait have gone out."""
-    try:
-        if clock is not None:
-            clock.beat(identity)
-    except TidegaugeError as error:
-        return error
-    return None
+    def run(self) -> Swept:
+        """Do one sweep, all rounds of it. What goes wrong stands in `failures`."""
+        with self._sweeps.only_one() as alone:
+            if not alone:
+                return Swept(ran=False)
+            return self._sweep()
+
+    def _sweep(self) -> Swept:
+        swept = Swept(ran=True)
+        began_ms = self._clock.now_ms()
+        lineage: Lineage | None = None
+        with swept.part():
+            lineage = self._lineage()
+        if lineage is not None:
+            self._round(swept, lineage)
+            self._look_after(swept, lineage)
+        with swept.part():
+            swept.rung = self._sweeps.ring_again(RINGS_PER_SWEEP)
+        self._publish(swept)
+        if lineage is not None:
+            for number in range(1, self._rounds):
+                self._clock.wait_until_ms(began_ms + number * MINUTE_MS // self._rounds)
+                self._round(swept, lineage)
+                self._publish(swept)
+            self._tell(swept, lineage.generation)
+        return swept
+
+    def _lineage(self) -> Lineage:
+        identity = self._stream.identity()
+        generation = self._store.generation(identity)
+        return Lineage(self._stream, self._store, self._sweeps, identity, generation)
+
+    def _round(self, swept: Swept, lineage: Lineage) -> None:
+        """Beat, drain and close once."""
+        with swept.part():
+            listing = lineage.shards()
+            swept.shards = len(listing)
+            with swept.part():
+                self._beat(lineage, listing)
+            swept.drained += lineage.drain(listing)
+        with swept.part():
+            for _ in range(CLOSINGS_PER_SWEEP):
+                outcome = close_once(self._store, lineage.generation, self._close_rules)
+                swept.completed += len(outcome.rows)
+                swept.watermark_ms = outcome.watermark_ms
+                if outcome.finished:
+                    break
+
+    def _beat(self, lineage: Lineage, listing: Sequence[ShardListing]) -> None:
+        if self._clock_source is None:
+            return
+        generation = lineage.generation
+        shards = self._sweeps.shards(generation)
+        previous = {shard.shard_id: shard.beat for shard in shards if shard.beat is not None}
+        beats = Heartbeats(lineage, self._clock_source, listing=listing, previous=previous)
+        try:
+            beats.put(self._clock.now_ms())
+        finally:  # some shards may have theirs even if another refused it
+            fresh = {name: at for name, at in beats.last.items() if previous.get(name) != at}
+            self._sweeps.note_beats(generation, fresh)
+
+    def _look_after(self, swept: Swept, lineage: Lineage) -> None:
+        generation, arn = lineage.generation, lineage.identity().arn
+        with swept.part():
+            for older in self._store.superseded(generation):
+                self._end(swept, older)
+        with swept.part():
+            self._note_failures(swept, arn, generation)
+        with swept.part():
+            swept.purged_windows = self._sweeps.purge(generation, self._close_rules).windows
+        with swept.part():
+            if self._readings is not None:
+                swept.reading_faults = reading_faults(self._readings.readings(arn))
+
+    def _end(self, swept: Swept, generation: int) -> None:
+        """End a generation: what its heartbeats have passed is whole, what is left is a gap."""
+        for step in (close_once, end_once):
+            for _ in range(CLOSINGS_PER_SWEEP):
+                outcome = step(self._store, generation, self._close_rules)
+                swept.completed += len(outcome.rows)
+                if outcome.finished:
+                    break
+            else:
+                return  # the next sweep goes on
+        swept.ended += 1
+
+    def _note_failures(self, swept: Swept, arn: str, generation: int) -> None:
+        if self._failed_batches is None:
+            return
+        names = self._failed_batches.names()
+        noted = self._sweeps.noted_failures(names) | self._no_failures
+        for name in [name for name in names if name not in noted][:FAILURES_PER_SWEEP]:
+            batch = self._failed_batches.read(name)
+            if batch is None or batch.stream_arn != arn:
+                self._no_failures.add(name)
+                continue
+            decoded = decode_records(batch.records, self._series_by)
+            events = [i for record in decoded for i in record.items if isinstance(i, Event)]
+            try:
+                swept.lost_events += self._sweeps.note_failure(
+                    generation, batch.shard_id, name, events, self._close_rules
+                )
+            except UnknownShard:
+                self._no_failures.add(name)  # of an older generation, which has ended
+
+    def _publish(self, swept: Swept) -> None:
+        with swept.part():
+            published = publish_outbox(self._outbox, self._sinks, limit=MESSAGES_PER_SWEEP)
+            swept.alerts_sent += published.sent.get(Destination.ALERTS, 0)
+
+    def _tell(self, swept: Swept, generation: int) -> None:
+        with swept.part():
+            swept.backlog = self._sweeps.backlog(generation)
+        if self._clock_source is not None and swept.watermark_ms is not None:
+            swept.watermark_lag_ms = max(0, self._clock.now_ms() - swept.watermark_ms)

@@ -1,0 +1,105 @@
+"""Lineage: which shards a stream has, and which of them are read to their end.
+
+Takes listings and probes, moves the store's shards on: registered, drained, expired. A closed shard
+holds the watermark back until it is drained, and its children wait so long, so that a window never
+closes over records that nobody has counted.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tidegauge.domain.errors import Transient
+from tidegauge.ports import (
+    CountStore,
+    PutPosition,
+    ShardListing,
+    ShardProber,
+    StreamEntry,
+    StreamIdentity,
+    StreamLister,
+    StreamWriter,
+    SweepStore,
+)
+
+
+class SweptStream(StreamLister, StreamWriter, ShardProber, Protocol):
+    """A stream that can be listed, written to and probed."""
+
+
+class Lineage:
+    """The shards of one stream generation; a listing is registered before anybody uses it.
+
+    Args:
+        stream: The stream.
+        store: Where shards are registered.
+        sweeps: The sweep's side of it.
+        identity: Which generation of the stream this is.
+        generation: Its number.
+    """
+
+    def __init__(
+        self,
+        stream: SweptStream,
+        store: CountStore,
+        sweeps: SweepStore,
+        identity: StreamIdentity,
+        generation: int,
+    ) -> None:
+        self._stream = stream
+        self._store = store
+        self._sweeps = sweeps
+        self._identity = identity
+        self.generation = generation
+
+    def identity(self) -> StreamIdentity:
+        """Return which generation of the stream this is."""
+        return self._identity
+
+    def shards(self) -> list[ShardListing]:
+        """Return one whole listing, registered; shards that have left it are gone.
+
+        Raises:
+            Transient: the stream cannot be listed now, or was made anew under its name meanwhile.
+        """
+        before = {shard.shard_id for shard in self._sweeps.shards(self.generation)}
+        listing = self._stream.shards()
+        listed = {shard.shard_id for shard in listing}
+        if listed != before and self._stream.identity() != self._identity:
+            msg = "the stream was made anew while it was listed"
+            raise Transient(msg)
+        self._store.register_shards(self.generation, listing, before - listed)
+        return listing
+
+    def put(self, entries: Sequence[StreamEntry]) -> list[PutPosition]:
+        """Put entries on the stream, as it does."""
+        return self._stream.put(entries)
+
+    def drain(self, listing: Sequence[ShardListing]) -> int:
+        """Probe the closed shards of a listing; mark those drained that are read to their end.
+
+        Goes on to their children, which may be closed as well.
+
+        Returns:
+            How many were drained.
+
+        Raises:
+            Transient: stream or store cannot answer now; what was drained stays so.
+        """
+        closed = {shard.shard_id for shard in listing if shard.closed}
+        probed: set[str] = set()
+        drained = 0
+        while True:
+            ready = [
+                shard
+                for shard in self._sweeps.shards(self.generation)
+                if shard.shard_id in closed - probed and not shard.drained and not shard.waiting
+            ]
+            if not ready:
+                return drained
+            for shard in ready:
+                probed.add(shard.shard_id)
+                end = self._stream.probe(shard.shard_id, shard.fence)
+                if end.reached:
+                    drained += self._sweeps.drain(self.generation, shard.shard_id, shard.fence)
+                elif end.unread is not None:
+                    self._sweeps.note_unread(self.generation, shard.shard_id, end.unread)
