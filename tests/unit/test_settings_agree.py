@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.cloudformation import CloudFormation
 from tidegauge.settings import (
     AlertSettings,
     DatabaseSettings,
@@ -25,22 +26,6 @@ KINDS: dict[str, tuple[type[Settings], ...]] = {
     "sweep": (WindowSettings, StreamSettings, AlertSettings, DatabaseSettings),
 }
 ALL = {name for kinds in KINDS.values() for kind in kinds for name in variable_names(kind)}
-
-
-class CloudFormation(yaml.SafeLoader):
-    """YAML with CloudFormation's short tags, whose values these tests do not need."""
-
-
-def _tagged(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        return loader.construct_scalar(node)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node)
-    assert isinstance(node, yaml.MappingNode)
-    return loader.construct_mapping(node)
-
-
-CloudFormation.add_multi_constructor("!", _tagged)
 
 
 @pytest.fixture(scope="module")

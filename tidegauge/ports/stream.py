@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from tidegauge.domain.record import Record
+from tidegauge.domain.stream_reading import StreamReading as StreamReading
 
 
 class Clock(Protocol):
@@ -131,21 +132,6 @@ class FailedBatches(Protocol):
     def read(self, name: str) -> FailedBatch | None:
         """Return one of them; None where it is no such thing. Raises Transient."""
         ...
-
-
-class StreamReading(msgspec.Struct, frozen=True):
-    """How a function reads the stream, as its event source mapping says."""
-
-    name: str
-    enabled: bool
-    function: str
-    starting_position: str
-    parallelization_factor: int
-    maximum_retry_attempts: int
-    maximum_record_age_seconds: int
-    bisects: bool
-    partial_answers: bool
-    tumbling_window_seconds: int
 
 
 class StreamReadings(Protocol):
