@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tidegauge.domain.alert import Alert, alert_of
 from tidegauge.domain.count import CompletedWindow, Quality
+from tidegauge.domain.few_residuals import fit_few
 from tidegauge.domain.history import CountHistory, ResidualHistory
 from tidegauge.domain.incident import Finding, Incident, follow
 from tidegauge.domain.prediction import (
@@ -25,6 +26,7 @@ from tidegauge.domain.prediction import (
 )
 from tidegauge.domain.residual import (
     MEMORY_DAYS,
+    MIN_RESIDUALS,
     SUM_LENGTHS,
     Fit,
     fit_residuals,
@@ -52,6 +54,7 @@ class JudgingRules(msgspec.Struct, frozen=True):
         interval_level: Coverage of the prediction interval, in (0, 1).
         memory_days: How far back the residuals reach that noise and interval are taken from.
         enough_windows: Known counts that a model must have to look back on: a day of 5 minutes.
+            Fewer than `MIN_RESIDUALS` ask for no more residuals than that either.
         dashboard_url: Linked in alerts if not empty.
     """
 
@@ -67,6 +70,11 @@ class JudgingRules(msgspec.Struct, frozen=True):
     def alpha(self) -> float:
         """The tail probability at which one test calls a window anomalous."""
         return alert_level(false_alerts_per_week=self.false_alerts_per_week, size_ms=self.size_ms)
+
+    @property
+    def judges_early(self) -> bool:
+        """Whether fewer residuals than show a distribution are judged by."""
+        return self.enough_windows < MIN_RESIDUALS
 
 
 class SeriesBacklog(msgspec.Struct, frozen=True):
@@ -179,13 +187,16 @@ class _Fold:
         self._actual = np.full(n_windows, np.nan)
         self._expected = np.full(n_windows, np.nan)
         self._anomalous = np.zeros(n_windows, dtype=np.bool_)
+        self._whole_fit: Fit | None = None
         self._fit: Fit | None = None
         self._fit_step_ms = fit_step_ms(first_step_ms, size_ms=size_ms)
+        self._step_ms = first_step_ms
         # The fit must not see what was judged since its own step.
         earlier = backlog.residuals.step_ms < self._fit_step_ms
         self._remember(backlog.residuals, earlier)
         self._refit()
         self._remember(backlog.residuals, ~earlier)
+        self._begin()
 
     def _remember(self, past: ResidualHistory, chosen: NDArray[np.bool_]) -> None:
         index = (past.window_start_ms - self._base_ms) // self._rules.size_ms
@@ -197,14 +208,32 @@ class _Fold:
         self._anomalous[index[found >= 0]] = found[found >= 0] == 1
 
     def _refit(self) -> None:
-        until = (self._fit_step_ms - self._base_ms) // self._rules.size_ms
-        memory = slice(until - self._memory, until)
-        self._fit = fit_residuals(
+        """Take the fit at its own step."""
+        memory = self._memory_before(self._fit_step_ms)
+        self._whole_fit = fit_residuals(
             self._actual[memory],
             self._expected[memory],
             self._anomalous[memory],
             level=self._rules.interval_level,
         )
+
+    def _begin(self) -> None:
+        """Choose what to judge a step by: a short memory changes too much to wait for its fit."""
+        self._fit = self._whole_fit
+        if self._fit is None and self._rules.judges_early:
+            memory = self._memory_before(self._step_ms)
+            self._fit = fit_few(
+                self._actual[memory],
+                self._expected[memory],
+                self._anomalous[memory],
+                level=self._rules.interval_level,
+                alpha=self._alpha,
+                least=self._rules.enough_windows,
+            )
+
+    def _memory_before(self, step_ms: int) -> slice:
+        until = (step_ms - self._base_ms) // self._rules.size_ms
+        return slice(until - self._memory, until)
 
     def take(self, item: CompletedWindow, answer: Answer) -> Prediction:
         """Judge one revision, remember it and follow the series' incident."""
@@ -212,6 +241,9 @@ class _Fold:
         if step_ms != self._fit_step_ms:
             self._fit_step_ms = step_ms
             self._refit()
+        if item.step_ms != self._step_ms:
+            self._step_ms = item.step_ms
+            self._begin()
         reason = _QUALITY_REASONS.get(item.quality, answer.reason)
         usable = answer.expected is not None and reason not in UNTRUSTED
         index = (item.window_start_ms - self._base_ms) // self._rules.size_ms

@@ -24,15 +24,15 @@ MEMORY_DAYS: Final = 14
 MAX_MEMORY_WINDOWS: Final = 28 * 24 * 60
 FIT_EVERY_WINDOWS: Final = 72
 MIN_RESIDUALS: Final = 72
-"""Fewer than so many usable windows in memory allow no verdict."""
+"""Fewer than so many usable windows in memory do not show a distribution."""
 
 # An anomaly casts a shadow: it was on its way before a sum showed it, and it fades after the last.
 # Left in memory, these windows make the noise look so wild that nothing after them can be judged.
 _SHADOW_BEFORE: Final = max(SUM_LENGTHS) - 1
-_SHADOW_AFTER: Final = 2 * max(SUM_LENGTHS)
+SHADOW_AFTER: Final = 2 * max(SUM_LENGTHS)
 # A series that is anomalous for more than this share of its memory has a new normal.
 _NEW_NORMAL_SHARE: Final = 0.25
-_DISPERSIONS: Final = tuple(float(phi) for phi in np.geomspace(1e-4, 1.0, 25))
+DISPERSIONS: Final = tuple(float(phi) for phi in np.geomspace(1e-4, 1.0, 25))
 # The share of sums below these standard scores must not exceed what the fit promises: 1 % and 5 %.
 _MATCHED: Final = ((0.01, -2.3263), (0.05, -1.6449))
 # Below so few expected events a sum is too coarse to match a distribution by.
@@ -127,7 +127,7 @@ def _with_shadow(anomalous: NDArray[np.bool_]) -> NDArray[np.bool_]:
     shadow = anomalous.copy()
     for offset in range(1, _SHADOW_BEFORE + 1):
         shadow[:-offset] |= anomalous[offset:]
-    for offset in range(1, _SHADOW_AFTER + 1):
+    for offset in range(1, SHADOW_AFTER + 1):
         shadow[offset:] |= anomalous[:-offset]
     return shadow
 
@@ -154,7 +154,7 @@ def _fit_sum(actual: NDArray[np.float64], expected: NDArray[np.float64], level: 
         _dispersion(actual[busy], expected[busy]),
         _quantile(shown, (1.0 - level) / 2.0),
         _quantile(shown, (1.0 + level) / 2.0),
-        *_upper_tail(residuals),
+        *upper_tail_of(residuals),
     )
 
 
@@ -167,12 +167,12 @@ def _quantile(ordered: NDArray[np.float64], share: float) -> float:
 def _dispersion(actual: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
     """Return the least dispersion under which the lower tail is as thin as it claims to be."""
     if len(actual) == 0:
-        return _DISPERSIONS[0]
-    for dispersion in _DISPERSIONS:
+        return DISPERSIONS[0]
+    for dispersion in DISPERSIONS:
         scores = lower_scores(actual, expected, dispersion)
         if all(float((scores <= bound).mean()) <= share for share, bound in _MATCHED):
             return dispersion
-    return _DISPERSIONS[-1]
+    return DISPERSIONS[-1]
 
 
 def lower_scores(
@@ -192,18 +192,20 @@ def lower_scores(
     return scores
 
 
-class _Tail(NamedTuple):
+class Tail(NamedTuple):
+    """The upper tail: the last four fields of a `SumFit`."""
+
     threshold: float
     share: float
     scale: float
     shape: float
 
 
-def _upper_tail(ordered: NDArray[np.float64]) -> _Tail:
-    """Fit a generalised-Pareto tail to the top residuals by probability-weighted moments.
+def upper_tail_of(ordered: NDArray[np.float64]) -> Tail:
+    """Fit a generalised-Pareto tail to the top of two or more residuals, in ascending order.
 
-    Hosking and Wallis (1987). The shape is kept at or above zero: a bounded tail would make
-    whatever the memory has not seen yet impossible.
+    By probability-weighted moments, Hosking and Wallis (1987). The shape is kept at or above zero:
+    a bounded tail would make whatever the memory has not seen yet impossible.
     """
     n = len(ordered)
     n_above = min(max(_MIN_EXCEEDANCES, int(n * _TAIL_SHARE)), n - 1)
@@ -217,4 +219,4 @@ def _upper_tail(ordered: NDArray[np.float64]) -> _Tail:
     shape = min(max(shape, 0.0), _MAX_SHAPE)
     # A constant series has no excess; the noise of a Poisson count is the least we believe in.
     scale = max(first * (1.0 - shape), 0.1)
-    return _Tail(threshold, n_above / n, scale, shape)
+    return Tail(threshold, n_above / n, scale, shape)

@@ -24,6 +24,8 @@ class JudgingSettings(Settings):
         history_days: Days of residuals that the interval is built from.
         dashboard_url: Linked in alerts; empty for no link.
         interval_level: Nominal coverage of the prediction interval, in (0, 1).
+        enough_windows: Known counts of a series before a model is asked about it; fewer than 72
+            also judge by no more residuals than that, with a wider interval.
     """
 
     endpoint_name: str = ""
@@ -32,6 +34,7 @@ class JudgingSettings(Settings):
     history_days: int = 14
     dashboard_url: str = ""
     interval_level: float = 0.95
+    enough_windows: int = 288
 
     def judging_rules(self, *, size_ms: int) -> "JudgingRules":
         """Return what decides verdicts. Needs numpy, which only judging deployables have.
@@ -47,6 +50,7 @@ class JudgingSettings(Settings):
             clear_windows=self.clear_windows,
             interval_level=self.interval_level,
             memory_days=self.history_days,
+            enough_windows=self.enough_windows,
             dashboard_url=self.dashboard_url,
         )
 
@@ -64,4 +68,5 @@ class JudgingSettings(Settings):
                 "DASHBOARD_URL", "", re.compile(r"https?://\S+"), "an http or https address"
             ),
             interval_level=reader.real("INTERVAL_LEVEL", 0.95, 0.5, 0.9999),
+            enough_windows=reader.whole("ENOUGH_WINDOWS", 288, 6, 40_320),
         )
