@@ -166,6 +166,30 @@ def test_the_first_heartbeat_of_a_shard_proves_no_gap() -> None:
     assert count(beat(6, previous=99)).gaps == []
 
 
+def test_a_loss_taken_over_from_a_parent_ends_with_the_first_heartbeat() -> None:
+    state = ShardState(stream_time_ms=window(7), lost_from_ms=window(6))
+    batch = count(event(8), beat(17), beat(18, previous=2), state=state)
+    assert batch.gaps == [Gap(2, window(5), window(17), GapReason.PARENT_LOST)]
+    assert batch.state.lost_from_ms is None
+
+
+def test_a_loss_without_a_stream_time_reaches_back_to_the_beginning() -> None:
+    batch = count(beat(17), state=ShardState(lost_from_ms=0))
+    assert batch.gaps == [Gap(1, 0, window(17), GapReason.PARENT_LOST)]
+
+
+def test_a_loss_waits_for_a_heartbeat_that_moves_stream_time() -> None:
+    state = ShardState(fence=9, stream_time_ms=window(7), heartbeat=9)
+    records = [DecodedRecord(30, None, (beat(6, previous=20),), b"")]  # a clock that went back
+    batch = count_batch(state, records, {}, RULES, shard_id="s-0")
+    assert batch.gaps == []
+    assert batch.state.lost_from_ms == window(7)
+    records = [DecodedRecord(40, None, (beat(12, previous=30),), b"")]
+    batch = count_batch(batch.state, records, {}, RULES, shard_id="s-0")
+    assert batch.gaps == [Gap(40, window(5), window(12), GapReason.HEARTBEAT_MISSING)]
+    assert batch.state.lost_from_ms is None
+
+
 def test_the_first_stream_time_is_the_first_heartbeat_that_counted() -> None:
     batch = count(beat(3), beat(9))
     assert batch.first_stream_time_ms == window(3)
