@@ -19,6 +19,8 @@ OUTCOMES: dict[Remedy, type[TidegaugeError]] = {
 # Every operation that an adapter calls.
 OPERATIONS = [
     ("kinesis", "DescribeStreamSummary"),
+    ("kinesis", "GetRecords"),
+    ("kinesis", "GetShardIterator"),
     ("kinesis", "ListShards"),
     ("kinesis", "PutRecords"),
     ("sagemaker-runtime", "InvokeEndpoint"),

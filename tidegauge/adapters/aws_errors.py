@@ -47,6 +47,7 @@ CODES: dict[str, Remedy] = {
     "ServiceUnavailable": Remedy.RETRY,
     "ServiceUnavailableException": Remedy.RETRY,
     # Right a moment later, or after a fresh start.
+    "ExpiredIteratorException": Remedy.RETRY,
     "ExpiredNextTokenException": Remedy.RETRY,
     "ExpiredToken": Remedy.RETRY,
     "ExpiredTokenException": Remedy.RETRY,
@@ -133,6 +134,12 @@ def translated(error: BaseException, *, doing: str) -> TidegaugeError:
     if remedy_of(error) is Remedy.RETRY:
         return Transient(message)
     return Misconfigured([message])
+
+
+def code_of(error: TidegaugeError) -> str:
+    """Return AWS's own code for one of our errors; empty where AWS gave none."""
+    response: Any = getattr(error.__cause__, "response", None)
+    return str(response["Error"].get("Code", "")) if isinstance(response, dict) else ""
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""A Kinesis stream: its identity and shards, and records put on it.
+"""A Kinesis stream: its identity, shards and their ends, and records put on it.
 
-Takes entries, gives positions; implements `ports.StreamLister` and `ports.StreamWriter`. The sink
-of the windows stream stands here too. The client takes its address from the environment, like
-every AWS client of ours, and is made on first use.
+Takes entries, gives positions; implements `ports.StreamLister`, `ports.StreamWriter` and
+`ports.ShardProber`. The sink of the windows stream stands here too. The client takes its address
+from the environment, like every AWS client of ours, and is made on first use.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from tidegauge.adapters.aws_client import client_config
 from tidegauge.adapters.aws_errors import aws_call
 from tidegauge.adapters.clock import Backoff
+from tidegauge.adapters.kinesis_probe import EndProbe
 from tidegauge.domain.errors import Rejected, Transient
 from tidegauge.domain.event import RejectReason
 from tidegauge.ports import (
     OutboxMessage,
     PutPosition,
+    ShardEnd,
     ShardListing,
     StreamEntry,
     StreamIdentity,
@@ -54,6 +56,8 @@ class KinesisStream:
         self._name = name
         self._given_client = client
         self._backoff = backoff or Backoff()
+        self._ends = EndProbe(lambda: self._client, name)
+        self._identity: StreamIdentity | None = None
 
     @cached_property
     def _client(self) -> "KinesisClient":
@@ -75,11 +79,15 @@ class KinesisStream:
         with aws_call(f"describing stream {self._name}"):
             answer = client.describe_stream_summary(StreamName=self._name)
         summary = answer["StreamDescriptionSummary"]
-        return StreamIdentity(
+        identity = StreamIdentity(
             arn=summary["StreamARN"],
             # A float of seconds holds today's milliseconds exactly only after rounding.
             created_ms=round(summary["StreamCreationTimestamp"].timestamp() * 1000),
         )
+        if identity != self._identity:
+            self._identity = identity
+            self._ends.forget()
+        return identity
 
     def shards(self) -> list[ShardListing]:
         """Return all shards, open and closed, that the stream still knows.
@@ -100,6 +108,15 @@ class KinesisStream:
                 return shards
             # The name may not be given together with a token.
             request = {"NextToken": token}
+
+    def probe(self, shard_id: str, fence: int) -> ShardEnd:
+        """Read on from behind a position of a closed shard until a record, its end, or enough.
+
+        Raises:
+            Transient: Kinesis cannot answer now, or has the shard no more.
+            Misconfigured: The shard may not be read.
+        """
+        return self._ends.probe(shard_id, fence)
 
     def put(self, entries: Sequence[StreamEntry]) -> list[PutPosition]:
         """Put all entries and return where each landed, in the order of `entries`.
