@@ -23,6 +23,9 @@ OPERATIONS = [
     ("kinesis", "GetShardIterator"),
     ("kinesis", "ListShards"),
     ("kinesis", "PutRecords"),
+    ("lambda", "ListEventSourceMappings"),
+    ("s3", "GetObject"),
+    ("s3", "ListObjectsV2"),
     ("sagemaker-runtime", "InvokeEndpoint"),
     ("secretsmanager", "GetSecretValue"),
     ("sns", "Publish"),
@@ -125,7 +128,17 @@ def test_foreign_errors_pass_unchanged() -> None:
 
 
 def test_importing_the_adapters_loads_no_aws_library() -> None:
-    modules = ("aws_client", "aws_errors", "kinesis", "model_file", "sagemaker", "secrets", "sns")
+    modules = (
+        "aws_client",
+        "aws_errors",
+        "failed_batches",
+        "kinesis",
+        "model_file",
+        "sagemaker",
+        "secrets",
+        "sns",
+        "stream_readings",
+    )
     imports = "; ".join(f"import tidegauge.adapters.{module}" for module in modules)
     check = "assert not {'boto3', 'botocore'} & set(sys.modules), 'loaded at import'"
     subprocess.run([sys.executable, "-c", f"import sys; {imports}; {check}"], check=True)  # noqa: S603

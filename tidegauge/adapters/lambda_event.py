@@ -1,7 +1,6 @@
 """Lambda's Kinesis event: the service's shape becomes records of one shard."""
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +39,7 @@ def kinesis_batches(event: Mapping[str, Any]) -> list[ShardBatch]:
                 data=base64.b64decode(kinesis["data"]),
             )
             shards.setdefault(shard_id, []).append(record)
-    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         msg = "this is no event of a Kinesis mapping; wire the function to a stream"
         raise InvalidInput(msg) from error
     return [ShardBatch(shard_id, records) for shard_id, records in shards.items()]
