@@ -16,6 +16,7 @@ from tests.support.embedded import (
     engine_server,
     places_in,
 )
+from tests.support.kinesis_standin import kinesis_server
 from tidegauge.settings import DatabaseAddress
 
 # A busy machine is no failure. CI runs the same examples each time; a laptop looks for new ones.
@@ -59,6 +60,13 @@ def fresh_database_url(database_address: DatabaseAddress) -> Iterator[str]:
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineAddress]:
     """An AWS engine of this test process, empty at first; tests name what they make."""
     with engine_server(places_in(tmp_path_factory.mktemp("engine"))) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def kinesis() -> Iterator[EngineAddress]:
+    """A Kinesis of this test process that can reshard; tests name the streams that they make."""
+    with kinesis_server() as address:
         yield address
 
 

@@ -11,6 +11,7 @@ from embedded.database import Database, find_server
 from embedded.engine import without_aws
 from embedded.invoke import invoke
 from embedded.local import LocalStack
+from embedded.node import KINESALITE, node_packages
 from embedded.places import Places, default_places
 from embedded.stack import Stack, Wanted
 from tidegauge.domain.errors import InvalidInput, Misconfigured
@@ -38,11 +39,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def prepare(places: Places) -> int:
-    """Install what the tests need: engine, SAM, and a database server if none is there."""
+    """Install what the tests need: engine, SAM, a Kinesis, a database server if none is there."""
     for name in ("engine", "sam"):
         environment(name, tools=places.tools)
     if "DATABASE_URL" not in os.environ and find_server() is None:
         Database(places).install()
+    try:
+        node_packages(KINESALITE, tools=places.tools)
+    except SetupFailed as error:
+        if os.environ.get("CI"):
+            raise
+        sys.stderr.write(f"Tests of resharding will be skipped: {error}\n")
     return 0
 
 

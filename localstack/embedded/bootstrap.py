@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -35,25 +35,36 @@ def environment(name: str, *, tools: Path = TOOLS) -> Path:
     """
     listed = REQUIREMENTS / f"requirements-{name}.txt"
     folder = tools / name
-    stamp = folder / "tidegauge-stamp"
     wanted = hashlib.sha256(listed.read_bytes() + sys.version.encode()).hexdigest()
+    make_once(folder, wanted, lambda: _make(name, listed, folder))
+    return folder
+
+
+def make_once(folder: Path, wanted: str, make: Callable[[], None]) -> None:
+    """Make a folder of tools, unless it was made of the very same before.
+
+    Args:
+        folder: Where the tools go.
+        wanted: Names all that decides what is in it.
+        make: Makes the folder, whatever stands there; one process at a time.
+    """
+    stamp = folder / "tidegauge-stamp"
     if stamp.exists() and stamp.read_text() == wanted:
-        return folder
-    tools.mkdir(parents=True, exist_ok=True)
-    with (tools / f"{name}.lock").open("w") as lock:
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
         # Two test processes may want it at once.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (stamp.exists() and stamp.read_text() == wanted):
-            _make(name, listed, folder)
+            make()
             stamp.write_text(wanted)
-    return folder
 
 
 def project_environment(*, tools: Path = TOOLS) -> Path:
     """Return `.venv`, brought in step with `uv.lock`. Raises SetupFailed."""
     uv = environment("uv", tools=tools) / "bin" / "uv"
     # uv knows what is there: it is quick when nothing changed.
-    _run(
+    run_logged(
         [str(uv), "sync", "--frozen", "--quiet", "--python", sys.executable],
         log=tools / "project.log",
     )
@@ -65,7 +76,7 @@ def _make(name: str, listed: Path, folder: Path) -> None:
     log = folder.with_suffix(".log")
     # Half an environment, or one of another Python, is worse than none.
     shutil.rmtree(folder, ignore_errors=True)
-    _run([sys.executable, "-m", "venv", str(folder)], log=log)
+    run_logged([sys.executable, "-m", "venv", str(folder)], log=log)
     python = str(folder / "bin" / "python")
     if name == "uv":
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -73,7 +84,7 @@ def _make(name: str, listed: Path, folder: Path) -> None:
         uv = environment("uv", tools=folder.parent) / "bin" / "uv"
         # The project's own constraints are not for this environment, and have no hashes.
         install = [str(uv), "pip", "install", "--no-config", "--quiet", "--python", python]
-    _run([*install, "--require-hashes", "-r", str(listed)], log=log)
+    run_logged([*install, "--require-hashes", "-r", str(listed)], log=log)
 
 
 def _check_venv() -> None:
@@ -89,12 +100,17 @@ def _check_venv() -> None:
         raise SetupFailed(msg) from error
 
 
-def _run(command: Sequence[str], *, log: Path) -> None:
+def run_logged(command: Sequence[str], *, log: Path, folder: Path = REPOSITORY) -> None:
+    """Run a command that installs something, its output in a log.
+
+    Raises:
+        SetupFailed: it failed; the message has its last line.
+    """
     told = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     with log.open("wb") as output:
         code = subprocess.run(  # noqa: S603 - commands of ours, no shell
             list(command),
-            cwd=REPOSITORY,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
