@@ -8,21 +8,17 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 from embedded.bootstrap import SetupFailed, environment
 from embedded.database import Database, url_of
 from embedded.engine import Engine, EngineAddress
-from embedded.places import Places
+from embedded.places import Places, all_places
 from embedded.stack import Outputs, Stack, Wanted
-from embedded.standin import StandIn
+from embedded.standin import STORM_MODEL, FirstModel, StandIn
 from tidegauge.adapters.mysql.connection import Database as Connection
 from tidegauge.adapters.mysql.migrate import migrate
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.settings import DatabaseAddress, DatabaseSettings
-
-# The model learns from the days before the storm that the replay shows.
-LEARN_UNTIL = "2013-02-07T00:00:00Z"
 
 Phase = Callable[[str], AbstractContextManager[None]]
 
@@ -83,6 +79,7 @@ class LocalStack:
         ports: Where its servers listen.
         database: A server to use instead of one of its own.
         durable: As for `Database`.
+        model: What the stand-in serves at first.
     """
 
     def __init__(
@@ -93,8 +90,10 @@ class LocalStack:
         ports: Ports | None = None,
         database: DatabaseAddress | None = None,
         durable: bool = True,
+        model: FirstModel = STORM_MODEL,
     ) -> None:
         ports = ports or Ports()
+        self._model = model
         self._places = places
         self._given = database
         self._database = Database(places, port=ports.database, durable=durable)
@@ -104,23 +103,18 @@ class LocalStack:
 
     @classmethod
     def from_env(cls, places: Places, env: Mapping[str, str] = os.environ) -> "LocalStack":
-        """Return the stack that the environment describes; see `Ports` and `DATABASE_URL`.
+        """Return the stack of `make run`; see `Ports` and `DATABASE_URL`.
 
         Raises:
             InvalidInput: a port is none.
             Misconfigured: `DATABASE_URL` is none.
         """
-        url = env.get("DATABASE_URL", "")
-        given = DatabaseAddress.from_url(url) if url else None
-        if given is not None and Database(places).is_own(given):
-            given = None  # `status` tells people to export it
-        return cls(places, ports=Ports.from_env(env), database=given)
+        return cls(places, ports=Ports.from_env(env), database=given_database(env))
 
-    def up(self, fixture: Path, phase: Phase = lambda _name: nullcontext()) -> Running:
+    def up(self, phase: Phase = lambda _name: nullcontext()) -> Running:
         """Bring up what is not up.
 
         Args:
-            fixture: Recorded events from which the first model is fitted.
             phase: Told as each phase begins, left as it ends.
 
         Raises:
@@ -135,7 +129,7 @@ class LocalStack:
         with phase("migrate"):
             migrate(Connection.from_settings(DatabaseSettings(database_url=url_of(database))))
         with phase("model"):
-            self._sagemaker.fit(fixture, until=LEARN_UNTIL)
+            self._sagemaker.fit(self._model)
             sagemaker_url = self._sagemaker.up()
         with phase("build"):
             self._stack.build()
@@ -184,6 +178,21 @@ class LocalStack:
         self._engine.down()
         engine = self._engine.up({"AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": sagemaker_url})
         return engine, self._stack.deploy(engine, database, sagemaker_url)
+
+
+def given_database(env: Mapping[str, str]) -> DatabaseAddress | None:
+    """Return the address of `DATABASE_URL`, unless a local stack's own server has it.
+
+    `tidegauge status` tells people to export that, and they may have done so for the other stack.
+
+    Raises:
+        Misconfigured: `DATABASE_URL` is none.
+    """
+    url = env.get("DATABASE_URL", "")
+    given = DatabaseAddress.from_url(url) if url else None
+    if given is None or any(Database(own).is_own(given) for own in all_places()):
+        return None
+    return given
 
 
 def _environment(name: str, places: Places) -> None:

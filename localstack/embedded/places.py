@@ -8,6 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidegauge.domain.errors import InvalidInput
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Departures around the storm of 8-9 February 2013.
 STORM = "tests/fixtures/departures-2013-storm.jsonl.gz"
@@ -50,5 +52,27 @@ class Places:
 
 def default_places() -> Places:
     """Return the places of `make run`: `.tidegauge/run` in the clone, or `TIDEGAUGE_STATE`."""
-    state = os.environ.get("TIDEGAUGE_STATE")
-    return Places(Path(state).resolve() if state else REPOSITORY / ".tidegauge" / "run")
+    return _places("run", "TIDEGAUGE_STATE")
+
+
+def live_places() -> Places:
+    """Return the places of `make live`: `.tidegauge/live` in the clone, or `TIDEGAUGE_LIVE_STATE`.
+
+    Raises:
+        InvalidInput: they are those of `make run`.
+    """
+    places = _places("live", "TIDEGAUGE_LIVE_STATE")
+    if places.state == default_places().state:
+        msg = f"TIDEGAUGE_LIVE_STATE must be another folder than that of `make run`, {places.state}"
+        raise InvalidInput(msg)
+    return places
+
+
+def all_places() -> tuple[Places, Places]:
+    """Return the places of `make run` and of `make live`."""
+    return default_places(), live_places()
+
+
+def _places(name: str, variable: str) -> Places:
+    state = os.environ.get(variable)
+    return Places(Path(state).resolve() if state else REPOSITORY / ".tidegauge" / name)

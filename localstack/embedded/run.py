@@ -53,7 +53,7 @@ def run(local: LocalStack, places: Places, phases: "Phases") -> tuple[Running, R
     Raises:
         InvalidInput: something cannot be brought up, or the replay got stuck; says what to do.
     """
-    running = local.up(places.repository / STORM, phases)
+    running = local.up(phases)
     return running, replay_and_report(running, places, phases)
 
 

@@ -12,7 +12,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -46,6 +46,7 @@ class Outputs(msgspec.Struct, frozen=True, rename="pascal"):
     collect_function_name: str
     predict_function_name: str
     sweep_function_name: str
+    simulator_function_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,13 @@ class Wanted:
         heartbeats: Who is the clock of the events stream: sweep or producer.
         events_shards: Shards of the events stream.
         endpoint_name: The model's endpoint; empty for none.
+        settings: Further parameters of the template, by name.
     """
 
     heartbeats: str = "producer"
     events_shards: int = 2
     endpoint_name: str = ENDPOINT
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def build_parameters(self) -> dict[str, str]:
@@ -78,6 +81,7 @@ class Wanted:
             "Heartbeats": self.heartbeats,
             "EventsShards": str(self.events_shards),
             "EndpointName": self.endpoint_name,
+            **self.settings,
         }
 
 

@@ -5,16 +5,52 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 from embedded import processes
-from embedded.places import Places
+from embedded.places import REPOSITORY, STORM, Places
 from embedded.stack import ENDPOINT
 from tidegauge.domain.errors import InvalidInput
 
 START_SECONDS = 30.0
 FIT_SECONDS = 120.0
 PING_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class FirstModel:
+    """What the stand-in serves before anything was trained.
+
+    Attributes:
+        module: Module of the stand-in that fits and writes it; takes `--out`.
+        arguments: Its further arguments.
+        sources: Files of the repository, beside the usual code, that decide what comes out.
+    """
+
+    module: str
+    arguments: tuple[str, ...]
+    sources: tuple[str, ...] = ()
+
+    def made_from(self, repository: Path) -> str:
+        """Return a hash of everything that decides what the model is."""
+        content = b"".join((repository / path).read_bytes() for path in (*_CODE, *self.sources))
+        return hashlib.sha256(content + "\0".join(self.arguments).encode()).hexdigest()
+
+
+# The model learns from the days before the storm that the replay shows.
+STORM_MODEL = FirstModel(
+    "sagemaker_standin.fit",
+    (str(REPOSITORY / STORM), "--until", "2013-02-07T00:00:00Z"),
+    (STORM,),
+)
+# A model's features, its fit and its file.
+_CODE = (
+    "localstack/sagemaker_standin/fit.py",
+    "tidegauge/domain/features.py",
+    "tidegauge/domain/linear_model.py",
+    "tidegauge/adapters/model_file.py",
+)
 
 
 class StandIn:
@@ -84,12 +120,8 @@ class StandIn:
         """Stop it. Returns whether it ran."""
         return processes.stop(self._record)
 
-    def fit(self, fixture: Path, *, until: str) -> bool:
-        """Fit the first model from a fixture unless that was done.
-
-        Args:
-            fixture: Recorded events.
-            until: RFC 3339 time; what comes after is not learnt from.
+    def fit(self, first: FirstModel) -> bool:
+        """Fit the first model unless that was done.
 
         Returns:
             Whether anything was done.
@@ -99,15 +131,12 @@ class StandIn:
         """
         model = self.models / f"{ENDPOINT}.tar.gz"
         stamp = self.models / f"{ENDPOINT}.fitted-from"
-        made_from = hashlib.sha256(
-            fixture.read_bytes() + until.encode() + _code(self._places.repository)
-        ).hexdigest()
+        made_from = first.made_from(self._places.repository)
         if model.exists() and stamp.exists() and stamp.read_text() == made_from:
             return False
         self.models.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "sagemaker_standin.fit", str(fixture)]
         done = subprocess.run(  # noqa: S603 - our own module
-            [*command, "--until", until, "--out", str(model)],
+            [sys.executable, "-m", first.module, *first.arguments, "--out", str(model)],
             cwd=self._places.repository / "localstack",
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -121,19 +150,6 @@ class StandIn:
             raise InvalidInput(msg)
         stamp.write_text(made_from)
         return True
-
-
-def _code(repository: Path) -> bytes:
-    """Return the code that decides what a model is: its features and its fit."""
-    return b"".join(
-        (repository / path).read_bytes()
-        for path in (
-            "localstack/sagemaker_standin/fit.py",
-            "tidegauge/domain/features.py",
-            "tidegauge/domain/linear_model.py",
-            "tidegauge/adapters/model_file.py",
-        )
-    )
 
 
 def _url(port: int) -> str:

@@ -14,7 +14,7 @@ import pytest
 from embedded.database import Database, url_of
 from embedded.engine import Engine, EngineAddress
 from embedded.local import LocalStack, Running
-from embedded.places import REPOSITORY, STORM, Places
+from embedded.places import Places
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.settings import DatabaseAddress
 
@@ -69,7 +69,7 @@ def deployed_stack(places: Places, database: DatabaseAddress) -> Iterator[Runnin
     local = LocalStack(places, database=database)
     try:
         try:
-            running = local.up(REPOSITORY / STORM)
+            running = local.up()
         except InvalidInput as error:
             missing(error)  # what was up already is taken down all the same
         yield running

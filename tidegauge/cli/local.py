@@ -34,14 +34,13 @@ def up(
     local, places = _local_stack()
     from rich.console import Console
 
-    from embedded.places import STORM
     from embedded.present import show
     from embedded.progress import Phases
     from embedded.run import run
 
     phases = Phases(Console(stderr=True))
     if not replay:
-        running = local.up(places.repository / STORM, phases)
+        running = local.up(phases)
         _print_running(running, as_json=as_json)
         return
     running, report = run(local, places, phases)
