@@ -17,6 +17,20 @@ class Metric(Enum):
     ALERTS_SENT = ("AlertsSent", "Count", "alerts handed to the topic")
     SERIES_RUNG_AGAIN = ("SeriesRungAgain", "Count", "series that waited too long for a verdict")
     LEFT_TO_SWEEP = ("LeftToSweep", "Count", "closings or publishings that failed after a batch")
+    WATERMARK_LAG = ("WatermarkLag", "Milliseconds", "how far the watermark lies behind the clock")
+    OPEN_WINDOWS = ("OpenWindows", "Count", "windows with counts that no closing has told of yet")
+    OUTBOX_AGE = ("OutboxAge", "Milliseconds", "age of the oldest message that was not sent")
+    UNJUDGED_SERIES = ("UnjudgedSeries", "Count", "series with announced windows and no verdict")
+    GAPS_KNOWN = ("GapsKnown", "Count", "losses on record of this generation of the stream")
+    MAPPING_FAULTS = ("MappingFaults", "Count", "wrong settings of how the events stream is read")
+    SHARDS_DRAINED = ("ShardsDrained", "Count", "closed shards found read to their end")
+    GENERATIONS_ENDED = ("GenerationsEnded", "Count", "streams ended by one of the same name")
+    LOST_EVENTS = ("LostEvents", "Count", "events in batches that the mapping gave up on")
+    WINDOWS_PURGED = (
+        "WindowsPurged",
+        "Count",
+        "windows whose keys and partial counts were removed",
+    )
 
     def __init__(self, metric_name: str, unit: str, meaning: str) -> None:
         self.metric_name = metric_name

@@ -1,1 +1,1 @@
-"""Runs each minute: registers shards, closes, publishes, rings again."""
+"""Runs each minute: keeps shards, clock, closing, outbox and backlog moving."""

@@ -59,6 +59,7 @@ class Swept(msgspec.Struct):
         rung: Series that were rung for again.
         alerts_sent: Alerts published that somebody else's publishing had left.
         purged_windows: Windows whose ledgers and partial counts were removed.
+        reading_checked: Whether it could be asked how the stream is read.
         reading_faults: What is wrong with how the stream is read, a sentence each.
         backlog: What still waits; None if it could not be asked.
         failures: What went wrong, in order; the next sweep does what was left.
@@ -75,6 +76,7 @@ class Swept(msgspec.Struct):
     rung: int = 0
     alerts_sent: int = 0
     purged_windows: int = 0
+    reading_checked: bool = False
     reading_faults: list[str] = []
     backlog: Backlog | None = None
     failures: list[TidegaugeError] = []
@@ -211,6 +213,7 @@ class Sweep:
         with swept.part():
             if self._readings is not None:
                 swept.reading_faults = reading_faults(self._readings.readings(arn))
+                swept.reading_checked = True
 
     def _end(self, swept: Swept, generation: int) -> None:
         """End a generation: what its heartbeats have passed is whole, what is left is a gap."""
