@@ -1,0 +1,202 @@
+"""An event source mapping of Kinesis, as AWS documents it and no better.
+
+Each shard is read from its trim horizon, in order, in batches. A batch that fails is delivered
+again before anything behind it of its shard, without end. Delivery is at least once: a batch that
+succeeded may come again, whole, or cut otherwise and running into what follows. A parent is usually
+read before its children; nothing promises it. Shards become known by listing the stream.
+"""
+
+import base64
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from tidegauge.domain.errors import TidegaugeError
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis.type_defs import RecordOutputTypeDef
+
+# What a function is given: Lambda's event. It raises to have the batch delivered again.
+Invoke = Callable[[dict[str, Any]], object]
+
+MAX_PAGES = 3
+
+
+@dataclass
+class Poller:
+    """The reading of one shard.
+
+    Attributes:
+        shard_id: The shard.
+        parent_ids: Its parents, listed or not.
+        position: The last sequence number that a successful batch held; 0 before the first.
+        taken: Every such position so far, from which a mapping that starts anew may go on.
+        ended: Whether the shard's end was reached, or the shard expired.
+    """
+
+    shard_id: str
+    parent_ids: tuple[str, ...]
+    position: int = 0
+    taken: list[int] = field(default_factory=lambda: [0])
+    ended: bool = False
+
+
+class MappingDriver:
+    """Reads one stream for one function.
+
+    Args:
+        kinesis: A client of Kinesis.
+        stream_name: The stream.
+        invoke: The function.
+        chance: Decides on sizes of batches, on redeliveries, and on the order of shards.
+        max_batch: The largest batch, records.
+        children_first: Reads the youngest shards first; else a child once its parents are read.
+        redelivers: How probably a shard goes back to an earlier position before its next batch.
+
+    Attributes:
+        enabled: A mapping that is disabled delivers nothing.
+        delivered: Batches that the function took.
+        refused: Batches that it did not take, by the name of what it raised.
+    """
+
+    def __init__(
+        self,
+        kinesis: Any,
+        stream_name: str,
+        invoke: Invoke,
+        chance: random.Random,
+        *,
+        max_batch: int = 30,
+        children_first: bool = False,
+        redelivers: float = 0.2,
+    ) -> None:
+        self._kinesis = kinesis
+        self._stream_name = stream_name
+        self._invoke = invoke
+        self._chance = chance
+        self._max_batch = max_batch
+        self._children_first = children_first
+        self._redelivers = redelivers
+        self._pollers: dict[str, Poller] = {}
+        self.enabled = True
+        self.delivered = 0
+        self.refused: Counter[str] = Counter()
+
+    def start_anew(self) -> None:
+        """Read a stream that was made anew under the name, from its beginning."""
+        self._pollers.clear()
+
+    def turn(self) -> bool:
+        """List the stream, and offer one batch of each shard; return whether any moved on."""
+        if not self.enabled:
+            return False
+        self._look_for_shards()
+        moved = [self.offer(poller) for poller in self._in_order()]
+        return any(moved)
+
+    def run(self, *, turns: int = 1000) -> None:
+        """Deliver until no shard has anything that the function takes."""
+        for _ in range(turns):
+            if not self.turn():
+                return
+        msg = f"still delivering after {turns} turns"
+        raise AssertionError(msg)
+
+    def pollers(self) -> list[Poller]:
+        """List the stream and return the readings of all shards that it has shown so far."""
+        self._look_for_shards()
+        return list(self._pollers.values())
+
+    def _look_for_shards(self) -> None:
+        for shard in self._kinesis.list_shards(StreamName=self._stream_name)["Shards"]:
+            parents = (shard.get("ParentShardId"), shard.get("AdjacentParentShardId"))
+            poller = Poller(shard["ShardId"], tuple(parent for parent in parents if parent))
+            self._pollers.setdefault(poller.shard_id, poller)
+
+    def _in_order(self) -> list[Poller]:
+        reading = [poller for poller in self._pollers.values() if not poller.ended]
+        if self._children_first:
+            return sorted(reading, key=lambda poller: poller.shard_id, reverse=True)
+        unread = {poller.shard_id for poller in reading}
+        ready = [poller for poller in reading if unread.isdisjoint(poller.parent_ids)]
+        self._chance.shuffle(ready)
+        return ready
+
+    def offer(self, poller: Poller) -> bool:
+        """Offer a shard's next batch to the function; return whether the shard moved on."""
+        start = poller.position
+        if self._chance.random() < self._redelivers:
+            start = self._chance.choice(poller.taken[-3:])
+        records, ended = self._read(
+            poller.shard_id, start, self._chance.randint(1, self._max_batch)
+        )
+        if not records:
+            poller.ended = ended
+            return ended
+        last = int(records[-1]["SequenceNumber"])
+        try:
+            self._invoke(lambda_event(poller.shard_id, records))
+        except TidegaugeError as error:
+            self.refused[type(error).__name__] += 1
+            return False
+        self.delivered += 1
+        if last > poller.position:
+            poller.position = last
+            poller.taken.append(last)
+        return True
+
+    def _read(
+        self, shard_id: str, after: int, limit: int
+    ) -> tuple[Sequence["RecordOutputTypeDef"], bool]:
+        """Return up to `limit` records behind a position, and whether the shard ends there."""
+        request: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
+        if after:
+            request = {
+                "ShardIteratorType": "AFTER_SEQUENCE_NUMBER",
+                "StartingSequenceNumber": str(after),
+            }
+        try:
+            iterator = self._kinesis.get_shard_iterator(
+                StreamName=self._stream_name, ShardId=shard_id, **request
+            )["ShardIterator"]
+            for _ in range(MAX_PAGES):
+                page = self._kinesis.get_records(ShardIterator=iterator, Limit=limit)
+                iterator = page.get("NextShardIterator")
+                if page["Records"] or not iterator:
+                    return page["Records"], not page["Records"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            return (), True  # it expired
+        return (), False
+
+
+def lambda_event(shard_id: str, records: Sequence["RecordOutputTypeDef"]) -> dict[str, Any]:
+    """Return records as Lambda hands them to a function."""
+    return {
+        "Records": [
+            {
+                "kinesis": {
+                    "kinesisSchemaVersion": "1.0",
+                    "partitionKey": record["PartitionKey"],
+                    "sequenceNumber": record["SequenceNumber"],
+                    "data": base64.b64encode(record["Data"]).decode(),
+                    "approximateArrivalTimestamp": record[
+                        "ApproximateArrivalTimestamp"
+                    ].timestamp(),
+                },
+                "eventSource": "aws:kinesis",
+                "eventVersion": "1.0",
+                "eventID": f"{shard_id}:{record['SequenceNumber']}",
+                "eventName": "aws:kinesis:record",
+                "invokeIdentityArn": "arn:aws:iam::000000000000:role/collect",
+                "awsRegion": "us-east-1",
+                "eventSourceARN": "arn:aws:kinesis:us-east-1:000000000000:stream/events",
+            }
+            for record in records
+        ]
+    }
