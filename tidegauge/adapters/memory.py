@@ -8,9 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice, takewhile
 
+from msgspec.structs import replace
+
+from tidegauge.adapters.memory_state import HeldGeneration, HeldShard
 from tidegauge.domain.close import Closing, SeriesState, StepCount
 from tidegauge.domain.count import CompletedWindow
 from tidegauge.domain.fold import BatchCount, Gap, Quarantined, ShardState
+from tidegauge.domain.lineage import closing_time_ms, is_waiting, registered
 from tidegauge.ports import (
     CloseTransaction,
     CollectTransaction,
@@ -21,28 +25,8 @@ from tidegauge.ports import (
     ShardTimes,
     StoredMessage,
     StreamIdentity,
-    UnknownShard,
+    WaitingShard,
 )
-
-
-class _Shard:
-    def __init__(self, parent_ids: tuple[str, ...]) -> None:
-        self.parent_ids = parent_ids
-        self.state = ShardState()
-        self.first_stream_time_ms: int | None = None
-        self.ledger: dict[int, set[int]] = {}
-
-
-class _Generation:
-    def __init__(self) -> None:
-        self.shards: dict[str, _Shard] = {}
-        self.frontier = Frontier(None, None, listed=False)
-        self.counts: dict[int, dict[tuple[int, str], int]] = {}  # by step
-        self.in_window: dict[int, int] = {}  # all partial counts of a window
-        self.series: dict[str, SeriesState] = {}
-        self.gaps: list[Gap] = []
-        self.quarantine: list[tuple[str, Quarantined]] = []
-        self.completed: dict[str, dict[int, list[CompletedWindow]]] = {}
 
 
 class MemoryCountStore:
@@ -50,14 +34,15 @@ class MemoryCountStore:
 
     Args:
         size_ms: Window length.
-        max_event_age_ms: Ledgers are kept until a window's end is this far behind the watermark.
+        max_event_age_ms: Ledgers are kept until a window's end lies so far behind the first open
+            window.
     """
 
     def __init__(self, *, size_ms: int = 300_000, max_event_age_ms: int = 86_400_000) -> None:
         self._size_ms = size_ms
         self._max_event_age_ms = max_event_age_ms
         self._identities: dict[StreamIdentity, int] = {}
-        self._generations: dict[int, _Generation] = {}
+        self._generations: dict[int, HeldGeneration] = {}
         self._outbox: dict[int, OutboxMessage] = {}
         self._last_message = 0
         self._taken: set[int] = set()
@@ -65,16 +50,30 @@ class MemoryCountStore:
     def generation(self, identity: StreamIdentity) -> int:
         """Return the number of a stream generation, a new one for a stream not seen before."""
         number = self._identities.setdefault(identity, len(self._identities) + 1)
-        self._generations.setdefault(number, _Generation())
+        self._generations.setdefault(number, HeldGeneration())
         return number
 
-    def register_shards(self, generation: int, listing: Sequence[ShardListing]) -> None:
-        """Register one whole listing; shards that are known stay as they are."""
+    def superseded(self, generation: int) -> list[int]:
+        """Return the older generations of the same stream, by creation time, that are not ended."""
+        names = {number: identity for identity, number in self._identities.items()}
+        this = names[generation]
+        older = [
+            (identity.created_ms, number)
+            for number, identity in names.items()
+            if identity.arn == this.arn
+            and identity.created_ms < this.created_ms
+            and not self._generations[number].frontier.ended
+        ]
+        return [number for _, number in sorted(older)]
+
+    def register_shards(
+        self, generation: int, listing: Sequence[ShardListing], gone: Set[str] = frozenset()
+    ) -> None:
+        """Register one whole listing; shards that are known stay as they are, unless gone."""
         held = self._generations[generation]
-        for shard in listing:
-            held.shards.setdefault(shard.shard_id, _Shard(shard.parent_ids))
-        frontier = held.frontier
-        held.frontier = Frontier(frontier.next_window_ms, frontier.observed_from_ms, listed=True)
+        listed = {shard.shard_id: shard.parent_ids for shard in listing}
+        held.change(registered(held.lines(), listed, gone))
+        held.end_listing()
 
     def collecting(
         self, generation: int, shard_id: str
@@ -85,9 +84,10 @@ class MemoryCountStore:
     @contextmanager
     def _collecting(self, generation: int, shard_id: str) -> Iterator[CollectTransaction]:
         held = self._generations[generation]
-        shard = held.shards.get(shard_id)
-        if shard is None:
-            raise UnknownShard(shard_id)
+        shard = held.shard(shard_id)
+        if held.is_waiting(shard):
+            msg = f"{shard_id} waits for its parents to be drained"
+            raise WaitingShard(msg)
         transaction = _Collecting(held, shard, shard_id)
         yield transaction
         transaction.commit()
@@ -104,26 +104,17 @@ class MemoryCountStore:
         written = transaction.written
         if written is None:
             return
-        closing, frontier, messages = written
+        closing, frontier, messages, gaps = written
         for row in closing.rows:
             windows = held.completed.setdefault(row.series, {})
             windows.setdefault(row.window_start_ms, []).append(row)
         held.series.update(closing.series)
         held.frontier = frontier
+        held.add_gaps("", gaps)
         for step_ms in [s for s in held.counts if s < closing.next_window_ms]:
             del held.counts[step_ms]  # announced, and never asked for again
         self._put(messages)
-        self._purge(held)
-
-    def _purge(self, held: _Generation) -> None:
-        times = [shard.state.stream_time_ms for shard in held.shards.values()]
-        watermark_ms = min(time for time in times if time is not None)
-        past_ms = watermark_ms - self._max_event_age_ms - self._size_ms
-        for shard in held.shards.values():
-            for window_ms in [w for w in shard.ledger if w < past_ms]:
-                del shard.ledger[window_ms]
-        for window_ms in [w for w in held.in_window if w < past_ms]:
-            del held.in_window[window_ms]
+        held.purge(age_ms=self._size_ms + self._max_event_age_ms)
 
     # --- outbox
 
@@ -181,14 +172,36 @@ class MemoryCountStore:
         return taken
 
     def watermark_ms(self, generation: int) -> int | None:
-        """Return the stream's watermark; None while some shard has no stream time."""
-        shards = self._generations[generation].shards.values()
-        times = [s.state.stream_time_ms for s in shards if s.state.stream_time_ms is not None]
-        return min(times) if times and len(times) == len(shards) else None
+        """Return the stream's watermark; None while some active shard has no stream time."""
+        times = [t.stream_time_ms for t in shard_times(self._generations[generation]) if t.active]
+        known = [time_ms for time_ms in times if time_ms is not None]
+        return min(known) if known and len(known) == len(times) else None
+
+    def held(self, generation: int) -> HeldGeneration:
+        """Return what is held of a generation, for what else works on the same state."""
+        return self._generations[generation]
+
+    def generations(self) -> Sequence[HeldGeneration]:
+        """Return what is held of all generations."""
+        return list(self._generations.values())
+
+
+def shard_times(held: HeldGeneration) -> list[ShardTimes]:
+    """Return the stream times of all shards of a generation."""
+    lines = held.lines()
+    return [
+        ShardTimes(
+            shard_id,
+            held.shards[shard_id].first_ms,
+            closing_time_ms(line.state),
+            active=not line.drained and not is_waiting(line, lines),
+        )
+        for shard_id, line in sorted(lines.items())
+    ]
 
 
 class _Collecting:
-    def __init__(self, held: _Generation, shard: _Shard, shard_id: str) -> None:
+    def __init__(self, held: HeldGeneration, shard: HeldShard, shard_id: str) -> None:
         self._held = held
         self._shard = shard
         self._shard_id = shard_id
@@ -196,26 +209,10 @@ class _Collecting:
 
     @property
     def state(self) -> ShardState:
-        return self._shard.state
+        return self._shard.line.state
 
     def known(self, windows: Set[int]) -> Mapping[int, Set[int]]:
-        line = self._lineage()
-        if len(line) == 1:
-            return self._shard.ledger
-        return {
-            window: set().union(*(shard.ledger.get(window, ()) for shard in line))
-            for window in windows
-        }
-
-    def _lineage(self) -> list[_Shard]:
-        line: list[_Shard] = []
-        waiting = [self._shard]
-        while waiting:
-            shard = waiting.pop()
-            line.append(shard)
-            parents = (self._held.shards.get(parent) for parent in shard.parent_ids)
-            waiting.extend(parent for parent in parents if parent and parent not in line)
-        return line
+        return self._held.known(self._shard_id, windows)
 
     def write(self, batch: BatchCount) -> None:
         self._batch = batch
@@ -226,39 +223,30 @@ class _Collecting:
             return
         held, shard = self._held, self._shard
         for partial, count in batch.partials.items():
-            counts = held.counts.setdefault(partial.step_ms, {})
-            place = (partial.window_start_ms, partial.series)
-            counts[place] = counts.get(place, 0) + count
-            window_ms = partial.window_start_ms
-            held.in_window[window_ms] = held.in_window.get(window_ms, 0) + count
+            held.add_count(partial.step_ms, partial.window_start_ms, partial.series, count)
         for window_ms, keys in batch.keys.items():
             shard.ledger.setdefault(window_ms, set()).update(keys)
         held.quarantine.extend((self._shard_id, item) for item in batch.quarantined)
-        held.gaps.extend(batch.gaps)
-        shard.state = batch.state
-        if shard.first_stream_time_ms is None:
-            shard.first_stream_time_ms = batch.first_stream_time_ms
+        held.add_gaps(self._shard_id, batch.gaps)
+        shard.line = replace(shard.line, state=batch.state)
+        if shard.first_ms is None:
+            shard.first_ms = batch.first_stream_time_ms
 
 
 class _Closing:
-    def __init__(self, held: _Generation) -> None:
+    def __init__(self, held: HeldGeneration) -> None:
         self._held = held
-        self.written: tuple[Closing, Frontier, Sequence[OutboxMessage]] | None = None
+        self.written: tuple[Closing, Frontier, Sequence[OutboxMessage], Sequence[Gap]] | None = None
 
     @property
     def frontier(self) -> Frontier:
         return self._held.frontier
 
     def shard_times(self) -> list[ShardTimes]:
-        return [
-            ShardTimes(
-                shard_id,
-                shard.first_stream_time_ms,
-                shard.state.stream_time_ms,
-                root=not any(parent in self._held.shards for parent in shard.parent_ids),
-            )
-            for shard_id, shard in sorted(self._held.shards.items())
-        ]
+        return shard_times(self._held)
+
+    def last_step_ms(self) -> int | None:
+        return max(self._held.counts, default=None)
 
     def counts(self, first_ms: int | None, until_ms: int) -> list[StepCount]:
         return [
@@ -280,7 +268,7 @@ class _Closing:
         return self._held.series
 
     def gaps(self, from_ms: int, until_ms: int) -> list[tuple[int, int]]:
-        spans = ((gap.from_ms, gap.until_ms) for gap in self._held.gaps)
+        spans = ((gap.from_ms, gap.until_ms) for gap in self._held.gaps.values())
         return [span for span in spans if span[0] < until_ms and from_ms < span[1]]
 
     def suspect(self, from_ms: int, until_ms: int) -> set[int]:
@@ -294,6 +282,10 @@ class _Closing:
         return {w for w in keys.keys() | counted.keys() if keys.get(w, 0) != counted.get(w, 0)}
 
     def write(
-        self, closing: Closing, frontier: Frontier, messages: Sequence[OutboxMessage]
+        self,
+        closing: Closing,
+        frontier: Frontier,
+        messages: Sequence[OutboxMessage],
+        gaps: Sequence[Gap] = (),
     ) -> None:
-        self.written = (closing, frontier, messages)
+        self.written = (closing, frontier, messages, gaps)

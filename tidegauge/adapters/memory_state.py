@@ -1,0 +1,105 @@
+"""What the memory stores share: the shards, counts and announcements of each stream generation."""
+
+from collections.abc import Iterable, Mapping, Set
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tidegauge.domain.fold import Gap, Quarantined
+from tidegauge.domain.lineage import ShardLine, ancestry, is_waiting
+from tidegauge.ports import Frontier, UnknownShard
+
+if TYPE_CHECKING:
+    from tidegauge.domain.close import SeriesState
+    from tidegauge.domain.count import CompletedWindow
+
+
+class HeldShard:
+    """One shard: its row, the stream time of its first own heartbeat, its ledger by window."""
+
+    def __init__(self, line: ShardLine) -> None:
+        self.line = line
+        self.first_ms: int | None = None
+        self.ledger: dict[int, set[int]] = {}
+
+
+class HeldGeneration:
+    """All that is known of one generation."""
+
+    def __init__(self) -> None:
+        self.shards: dict[str, HeldShard] = {}
+        self.frontier = Frontier(None, None, listed=False)
+        self.counts: dict[int, dict[tuple[int, str], int]] = {}  # by step, open ones only
+        self.in_window: dict[int, int] = {}  # all partial counts of a window
+        self.series: dict[str, SeriesState] = {}
+        self.gaps: dict[tuple[str, int], Gap] = {}  # by shard and sequence number
+        self.quarantine: list[tuple[str, Quarantined]] = []
+        self.completed: dict[str, dict[int, list[CompletedWindow]]] = {}
+
+    def shard(self, shard_id: str) -> HeldShard:
+        """Return a registered shard. Raises UnknownShard."""
+        shard = self.shards.get(shard_id)
+        if shard is None:
+            raise UnknownShard(shard_id)
+        return shard
+
+    def lines(self) -> dict[str, ShardLine]:
+        """Return the rows of all shards."""
+        return {shard_id: shard.line for shard_id, shard in self.shards.items()}
+
+    def change(self, lines: Mapping[str, ShardLine]) -> None:
+        """Write rows of shards, new ones too."""
+        for shard_id, line in lines.items():
+            if shard_id in self.shards:
+                self.shards[shard_id].line = line
+            else:
+                self.shards[shard_id] = HeldShard(line)
+
+    def is_waiting(self, shard: HeldShard) -> bool:
+        """Return whether a registered parent of a shard is not drained."""
+        return bool(shard.line.parent_ids) and is_waiting(shard.line, self.lines())
+
+    def known(self, shard_id: str, windows: Set[int]) -> Mapping[int, Set[int]]:
+        """Return the keys in the ledgers of a shard and its ancestors, by window start."""
+        shard = self.shards[shard_id]
+        if not shard.line.parent_ids:
+            return shard.ledger
+        parents = {name: held.line.parent_ids for name, held in self.shards.items()}
+        ledgers = [self.shards[name].ledger for name in ancestry(shard_id, parents)]
+        return {
+            window: set().union(*(one.get(window, ()) for one in ledgers)) for window in windows
+        }
+
+    def add_count(self, step_ms: int, window_ms: int, series: str, count: int) -> None:
+        """Add to a partial count."""
+        counts = self.counts.setdefault(step_ms, {})
+        place = (window_ms, series)
+        counts[place] = counts.get(place, 0) + count
+        self.in_window[window_ms] = self.in_window.get(window_ms, 0) + count
+
+    def add_gaps(self, shard_id: str, gaps: Iterable[Gap]) -> None:
+        """Note gaps; one of the same shard and sequence number is replaced."""
+        self.gaps.update({(shard_id, gap.sequence_number): gap for gap in gaps})
+
+    def end_listing(self) -> None:
+        """Note that a whole listing is registered."""
+        self.frontier = replace(self.frontier, listed=True)
+
+    def purge(self, *, age_ms: int) -> int:
+        """Forget the windows that no event is accepted for any more; return how many.
+
+        Args:
+            age_ms: Window length + greatest age of an event.
+        """
+        ledgers = [shard.ledger for shard in self.shards.values()]
+        held = set(self.in_window).union(*ledgers)
+        next_ms = self.frontier.next_window_ms
+        if not self.frontier.ended:
+            held = {w for w in held if next_ms is not None and w + age_ms <= next_ms}
+        for window_ms in held:
+            self.in_window.pop(window_ms, None)
+            for ledger in ledgers:
+                ledger.pop(window_ms, None)
+        if self.frontier.ended:
+            self.counts.clear()
+        return len(held)
