@@ -4,54 +4,19 @@ Windows of 5 minutes, lateness of 1, a heartbeat a minute: stream time may lie 9
 Times below are minutes after noon; `now` is 60 unless a case says otherwise.
 """
 
-from typing import Any
-
 import msgspec
 import pytest
 
+from tests.support.snapshots import PRODUCER, SWEEP, at, series, shard, snapshot
 from tidegauge.domain.count import Quality
 from tidegauge.domain.health import (
-    HealthRules,
     Silence,
     Stall,
     StallCause,
     State,
     health_of,
 )
-from tidegauge.domain.snapshot import Loss, SeriesSnapshot, ShardSnapshot, Snapshot
-
-NOON_MS = 1_360_324_800_000
-SWEEP = HealthRules()
-PRODUCER = HealthRules(clock_is_sweep=False)
-
-
-def at(minute: float) -> int:
-    return NOON_MS + round(minute * 60_000)
-
-
-def shard(name: str, minute: float | None, **more: Any) -> ShardSnapshot:
-    """Return a shard whose heartbeats are all counted, unless `more` says otherwise."""
-    time_ms = None if minute is None else at(minute)
-    number = None if minute is None else round(minute * 10)
-    made = ShardSnapshot(
-        name, fence=-1 if number is None else number, first_ms=None if minute is None else at(0),
-        stream_time_ms=time_ms, heartbeat=number, beat=number,
-    )  # fmt: skip
-    return msgspec.structs.replace(made, **more)
-
-
-def series(name: str, last_event: float, count: int = 0, **more: Any) -> SeriesSnapshot:
-    """Return a series whose newest window is [50, 55)."""
-    return SeriesSnapshot(name, at(last_event), at(50), count, Quality.COMPLETE, **more)
-
-
-def snapshot(*shards: ShardSnapshot, **more: Any) -> Snapshot:
-    """Return a stream first seen at noon, closed up to minute 55, at minute 60."""
-    made = Snapshot(
-        generation=1, now_ms=at(60), first_seen_ms=at(0), listed=True,
-        next_window_ms=at(55), observed_from_ms=at(0), shards=shards,
-    )  # fmt: skip
-    return msgspec.structs.replace(made, **more)
+from tidegauge.domain.snapshot import Loss
 
 
 def test_a_stream_whose_clock_runs_is_counting() -> None:
@@ -305,3 +270,14 @@ def test_stalled_incomplete_and_silent_can_all_be_true_and_the_worst_leads() -> 
     health = health_of(all_three, SWEEP)
     assert health.states == (State.STALLED, State.INCOMPLETE, State.SILENT)
     assert not health.is_fine
+
+
+# --- beside the state -----------------------------------------------------------------------------
+
+
+def test_series_that_wait_for_more_than_their_newest_verdict_are_told() -> None:
+    judged = [
+        msgspec.structs.replace(series("a", 50, 3), judged_step_ms=at(m)) for m in (50, 45, 40)
+    ]
+    health = health_of(snapshot(shard("s0", 60), series=judged), SWEEP)
+    assert (health.unjudged, health.state) == (1, State.COUNTING)

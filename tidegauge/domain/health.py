@@ -108,6 +108,7 @@ class Health(msgspec.Struct, frozen=True):
 
     Attributes:
         states: All that is true, the most severe first; `COUNTING` or `STARTING` stand alone.
+        clock_is_sweep: As in `HealthRules`.
         watermark_ms: The least stream time over the active shards; None while one has none.
         lag_ms: How far it lies behind the clock; None where a producer is the clock.
         counted_until_ms: End of the last closed window; None before the first.
@@ -117,13 +118,14 @@ class Health(msgspec.Struct, frozen=True):
         silent: The silent series: those with an open incident first, then by how lately they fell
             silent.
         n_series: Active series.
-        unjudged: Active series whose newest window has no verdict.
+        unjudged: Active series that wait for verdicts on more than their newest window.
         unsent: As in `Snapshot`.
         unsent_age_ms: As in `Snapshot`.
         quarantined: As in `Snapshot`.
     """
 
     states: tuple[State, ...]
+    clock_is_sweep: bool
     watermark_ms: int | None
     lag_ms: int | None
     counted_until_ms: int | None
@@ -178,6 +180,7 @@ def health_of(now: Snapshot, rules: HealthRules, earlier: Snapshot | None = None
     has_lag = rules.clock_is_sweep and watermark_ms is not None
     return Health(
         states=tuple(states),
+        clock_is_sweep=rules.clock_is_sweep,
         watermark_ms=watermark_ms,
         lag_ms=max(0, now.now_ms - (watermark_ms or 0)) if has_lag else None,
         counted_until_ms=now.next_window_ms,
@@ -186,7 +189,7 @@ def health_of(now: Snapshot, rules: HealthRules, earlier: Snapshot | None = None
         suspect=suspect,
         silent=silent,
         n_series=len(now.series),
-        unjudged=sum(not series.judged for series in now.series),
+        unjudged=sum(s.window_start_ms - s.judged_step_ms > rules.size_ms for s in now.series),
         unsent=now.unsent,
         unsent_age_ms=now.unsent_age_ms,
         quarantined=now.quarantined,

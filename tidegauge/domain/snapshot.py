@@ -49,7 +49,7 @@ class SeriesSnapshot(msgspec.Struct, frozen=True):
         window_start_ms: Start of its newest window.
         count: Distinct events in it.
         quality: How far that count can be trusted.
-        judged: Whether that window has a verdict.
+        judged_step_ms: Step up to which it is judged; its first window where it never was.
         incident: Whether an incident of the series is open.
     """
 
@@ -58,7 +58,7 @@ class SeriesSnapshot(msgspec.Struct, frozen=True):
     window_start_ms: int
     count: int
     quality: Quality
-    judged: bool = True
+    judged_step_ms: int
     incident: bool = False
 
 
