@@ -1,189 +1,251 @@
 """The sweep: registers, beats where it is the clock, closes, rings, publishes; one at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from tests.support.live_world import CLOCK, MINUTE, LiveWorld
 from tests.support.oracle import SIZE
-from tests.support.worlds import BASE, CLOSE_RULES, RULES
-from tidegauge.adapters.memory import MemoryCountStore
+from tests.support.worlds import BASE
 from tidegauge.domain.decode import SeriesBy, decode
-from tidegauge.domain.errors import Transient
+from tidegauge.domain.errors import Misconfigured, Transient
 from tidegauge.domain.event import Heartbeat
-from tidegauge.domain.record import DecodedRecord
 from tidegauge.ports import (
     Destination,
+    FailedBatch,
     OutboxMessage,
-    PutPosition,
     ShardListing,
     StreamEntry,
-    StreamIdentity,
+    StreamReading,
 )
-from tidegauge.steps.collect import collect
-from tidegauge.steps.sweep import SweepClock, Swept, sweep
+from tidegauge.steps.heartbeats import Heartbeats
 
 
-class Stream:
-    """Two shards that keep what is put on them; records land by their hash key."""
-
-    def __init__(self) -> None:
-        self.created_ms = 1
-        self.put_records: dict[str, list[StreamEntry]] = {"shard-0": [], "shard-1": []}
-
-    def identity(self) -> StreamIdentity:
-        return StreamIdentity("arn", self.created_ms)
-
-    def shards(self) -> list[ShardListing]:
-        return [
-            ShardListing("shard-0", (), 0, 9, closed=False),
-            ShardListing("shard-1", (), 10, 19, closed=False),
-        ]
-
-    def put(self, entries: Sequence[StreamEntry]) -> list[PutPosition]:
-        positions = []
-        for entry in entries:
-            assert entry.hash_key is not None
-            name = "shard-0" if entry.hash_key < 10 else "shard-1"
-            self.put_records[name].append(entry)
-            positions.append(PutPosition(name, len(self.put_records[name])))
-        return positions
-
-    def beats(self, shard_id: str) -> list[Heartbeat]:
-        found = [decode(e.data, SeriesBy())[0] for e in self.put_records[shard_id]]
-        return [item for item in found if isinstance(item, Heartbeat)]
+def beats(world: LiveWorld, shard_id: str) -> list[tuple[int, Heartbeat]]:
+    """Return the heartbeats on a shard with their sequence numbers."""
+    found = []
+    for record in world.stream.all[shard_id].log:
+        item = decode(record.data, SeriesBy())[0]
+        if isinstance(item, Heartbeat):
+            found.append((record.sequence_number, item))
+    return found
 
 
-class Sweeps:
-    """Lets one sweep in unless a test says that another is running."""
-
-    def __init__(self) -> None:
-        self.taken = False
-        self.rings = 0
-
-    @contextmanager
-    def only_one(self) -> Iterator[bool]:
-        yield not self.taken
-
-    def ring_again(self, limit: int) -> int:
-        assert limit > 0
-        self.rings += 1
-        return 0
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.time_ms = BASE
-
-    def now_ms(self) -> int:
-        return self.time_ms
-
-
-class Sink:
-    """Keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.got: list[OutboxMessage] = []
-
-    def send(self, messages: Sequence[OutboxMessage]) -> None:
-        self.got.extend(messages)
-
-
-class World:
-    """One sweep and everything around it, in memory."""
-
-    def __init__(self) -> None:
-        self.store = MemoryCountStore()
-        self.stream = Stream()
-        self.sweeps = Sweeps()
-        self.clock = Clock()
-        self.sink = Sink()
-        self.sweep_clock = SweepClock(self.stream, self.clock, "/clock")
-
-    def sweep(self, *, is_clock: bool = True) -> Swept:
-        return sweep(
-            store=self.store,
-            sweeps=self.sweeps,
-            outbox=self.store,
-            sinks={Destination.WINDOWS: self.sink},
-            stream=self.stream,
-            clock=self.sweep_clock if is_clock else None,
-            close_rules=CLOSE_RULES,
-        )
-
-    def deliver(self) -> None:
-        """Let collect read both shards from their beginning."""
-        for shard_id, entries in self.stream.put_records.items():
-            records = [
-                DecodedRecord(number, None, decode(entry.data, SeriesBy()), entry.data)
-                for number, entry in enumerate(entries, start=1)
-            ]
-            collect(self.store, 1, shard_id, records, RULES)
-
-
-@pytest.fixture
-def world() -> World:
-    """A stream that no sweep has seen."""
-    return World()
-
-
-def test_as_clock_it_puts_one_time_on_every_open_shard(world: World) -> None:
+def test_as_clock_it_puts_one_time_on_every_open_shard() -> None:
+    world = LiveWorld(2)
     world.sweep()
-    world.clock.time_ms += 60_000
-    world.sweep()
-    for shard_id in ("shard-0", "shard-1"):
-        first, second = world.stream.beats(shard_id)
+    world.sweep(1)
+    for shard_id in world.stream.all:
+        (at, first), (_, second) = beats(world, shard_id)
         assert (first.event_time_ms, first.previous) == (BASE, None)
-        assert (second.event_time_ms, second.previous) == (BASE + 60_000, 1)
-        assert (second.source, second.shard_id) == ("/clock", shard_id)
+        assert (second.event_time_ms, second.previous) == (BASE + MINUTE, at)
+        assert (second.source, second.shard_id) == (CLOCK, shard_id)
 
 
-def test_a_recreated_stream_begins_a_chain_of_its_own(world: World) -> None:
+def test_six_rounds_a_minute_are_spread_over_it_and_close_as_they_go() -> None:
+    world = LiveWorld(rounds=6)
     world.sweep()
-    world.stream.created_ms = 2
+    times = [beat.event_time_ms - BASE for _, beat in beats(world, "shardId-000000000000")]
+    assert times == [0, 10_000, 20_000, 30_000, 40_000, 50_000]
+
+
+def test_a_recreated_stream_begins_a_chain_of_its_own() -> None:
+    world = LiveWorld()
     world.sweep()
-    assert world.stream.beats("shard-0")[1].previous is None
-
-
-def test_where_a_producer_is_the_clock_it_puts_nothing(world: World) -> None:
-    swept = world.sweep(is_clock=False)
-    assert world.stream.put_records == {"shard-0": [], "shard-1": []}
-    assert (swept.ran, swept.shards, swept.watermark_ms) == (True, 2, None)
-
-
-def test_it_closes_what_the_heartbeats_have_passed_and_publishes_it(world: World) -> None:
-    event = b'{"specversion":"1.0","id":"1","source":"/s","type":"t","time":"1970-01-07T22:40:01Z"}'
+    world.stream.recreate()
     world.sweep()
-    world.stream.put([StreamEntry(event, "k", 0)])
-    world.clock.time_ms += SIZE + 60_000
-    assert world.sweep().completed == 0  # nobody has read the heartbeats yet
-    world.deliver()
+    [(_, beat)] = beats(world, "shardId-000000000000")
+    assert beat.previous is None
+
+
+def test_where_a_producer_is_the_clock_it_puts_nothing() -> None:
+    world = LiveWorld(2, is_clock=False)
     swept = world.sweep()
-    assert swept.completed == 1
-    assert swept.watermark_ms == BASE + SIZE + 60_000
-    assert [message.destination for message in world.sink.got] == [Destination.WINDOWS]
-    assert world.sweeps.rings == 3
+    assert all(not shard.log for shard in world.stream.all.values())
+    assert (swept.ran, swept.shards, swept.watermark_ms) == (True, 2, None)
+    assert swept.watermark_lag_ms is None
 
 
-def test_a_second_sweep_leaves_everything_to_the_first(world: World) -> None:
-    world.sweeps.taken = True
+def test_it_closes_what_the_heartbeats_have_passed_and_publishes_it() -> None:
+    world = LiveWorld(2)
+    world.sweep()
+    world.put(at=1000)
+    world.deliver()
+    swept = world.sweep(6)
+    assert swept.completed == 0  # nobody has read the heartbeats yet
+    world.deliver()  # the first shard's alone close nothing, the second's do
+    assert world.counts() == {0: 1}
+    swept = world.sweep(0)
+    assert swept.watermark_ms == BASE + 6 * MINUTE
+    assert swept.watermark_lag_ms == 0
+    assert [window.series[0].count for window in world.sink.windows()] == [1]
+
+
+def test_a_second_sweep_leaves_everything_to_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def taken() -> Iterator[bool]:
+        yield False
+
+    world = LiveWorld()
+    monkeypatch.setattr(world.sweeps, "only_one", taken)
     assert not world.sweep().ran
-    assert world.stream.put_records["shard-0"] == []
-    assert world.sweeps.rings == 0
+    assert world.stream.n_listings == 0
 
 
-def test_a_stream_that_takes_no_heartbeats_holds_up_no_alert(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def throttled(_: Sequence[StreamEntry]) -> list[PutPosition]:
-        msg = "slow down"
-        raise Transient(msg)
-
-    monkeypatch.setattr(world.stream, "put", throttled)
+def test_a_stream_that_takes_no_heartbeats_holds_up_no_alert() -> None:
+    world = LiveWorld()
     world.store.put_messages([OutboxMessage(Destination.WINDOWS, "k", b"{}")])
-    with pytest.raises(Transient, match="slow down"):
-        world.sweep()
+    world.stream.refuses = True
+    swept = world.sweep()
+    assert [str(failure) for failure in swept.failures] == ["slow down"]
     assert len(world.sink.got) == 1
-    assert world.sweeps.rings == 1
+    assert swept.backlog is not None
+
+
+def test_a_part_that_fails_keeps_no_other_from_its_turn() -> None:
+    world = LiveWorld()
+    world.readings.broken = Transient("denied")
+    world.sweep()
+    world.put(at=1000)
+    world.deliver()
+    world.sweep(6)
+    world.deliver()
+    assert world.counts() == {0: 1}
+
+
+def test_a_stream_that_honours_no_hash_keys_is_told() -> None:
+    world = LiveWorld(4, honours_hash_keys=False)
+    [failure] = world.sweep().failures
+    assert isinstance(failure, Misconfigured)
+    assert "ExplicitHashKey" in str(failure)
+
+
+def test_a_shard_that_is_split_between_listing_and_beat_is_no_fault_of_the_stream() -> None:
+    world = LiveWorld()
+    listing = world.stream.shards()
+    low, high = world.stream.split(listing[0].shard_id)
+    Heartbeats(world.stream, CLOCK, listing=listing).put(BASE)
+    for shard_id in (low, high):
+        assert beats(world, shard_id)[-1][1].shard_id == shard_id
+
+
+def test_a_stream_that_is_made_anew_while_it_is_listed_is_not_registered_as_the_old_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = LiveWorld()
+    world.sweep()
+    old = world.generation
+    listed = world.stream.shards
+
+    def made_anew_with_two() -> list[ShardListing]:
+        world.stream.n_shards = 2
+        world.stream.recreate()
+        return listed()
+
+    monkeypatch.setattr(world.stream, "shards", made_anew_with_two)
+    swept = world.sweep(1)
+    assert "made anew" in str(swept.failures[0])
+    assert [shard.shard_id for shard in world.sweeps.shards(old)] == ["shardId-000000000000"]
+
+
+def test_how_the_stream_is_read_is_told_each_time() -> None:
+    world = LiveWorld()
+    assert world.sweep().reading_faults  # nobody reads it
+    world.readings.told = [
+        StreamReading("m", True, "collect", "TRIM_HORIZON", 2, -1, -1, False, False, 0)
+    ]
+    [fault] = world.sweep().reading_faults
+    assert "ParallelizationFactor" in fault
+
+
+# --- batches that the mapping gave up on
+
+
+def batch_of(world: LiveWorld, arn: str | None = None) -> FailedBatch:
+    [(shard_id, shard)] = world.stream.all.items()
+    return FailedBatch(arn or world.stream.identity().arn, shard_id, tuple(shard.log))
+
+
+def test_a_batch_that_the_mapping_gave_up_on_is_a_gap_over_its_windows() -> None:
+    world = LiveWorld()
+    world.sweep()
+    world.put(at=1000)
+    world.deliver()
+    world.put(at=2000)
+    world.failed.kept["one"] = batch_of(world)  # the first event was counted all the same
+    [shard] = world.stream.all.values()
+    del shard.log[-1]
+    assert world.sweep(1).lost_events == 1
+    assert world.sweep(5).lost_events == 0  # noted once
+    world.deliver()
+    assert world.counts() == {0: 1}
+    assert world.qualities() == {0: "gap"}
+    assert world.failed.reads == ["one"]
+
+
+def test_a_window_that_is_told_already_is_told_again_as_a_gap() -> None:
+    world = LiveWorld()
+    world.sweep()
+    world.put(at=1000)
+    world.deliver()
+    world.sweep(6)
+    world.deliver()
+    assert world.qualities() == {0: "complete"}
+    world.stream.put([StreamEntry(b"{}", "k")])
+    world.put(at=2000)
+    world.failed.kept["late"] = batch_of(world)
+    [shard] = world.stream.all.values()
+    del shard.log[-2:]
+    world.sweep(1)
+    for _ in range(5):
+        world.minute()
+    assert [(row.revision, row.count, row.quality.value) for row in world.rows()][:2] == [
+        (1, 1, "complete"),
+        (2, 1, "gap"),
+    ]
+
+
+def test_what_is_no_failed_batch_of_this_stream_is_read_once_and_left_alone() -> None:
+    world = LiveWorld()
+    world.put(at=1000)
+    world.failed.kept = {"nonsense": None, "other": batch_of(world, "arn:another")}
+    assert world.sweep().lost_events == 0
+    assert world.sweep(1).lost_events == 0
+    assert world.failed.reads == ["nonsense", "other"]
+
+
+# --- a stream that is made anew
+
+
+def test_a_later_generation_ends_the_one_before_it() -> None:
+    world = LiveWorld()
+    world.sweep()
+    world.put(at=1000)
+    world.deliver()
+    world.sweep(6)
+    world.deliver()
+    world.put(at=SIZE + 1000)
+    world.deliver()
+    old = world.generation
+    world.stream.recreate()
+    world.clock.time_ms += MINUTE  # so quiet that the counter asks for the generation
+    swept = world.sweep()
+    assert swept.ended == 1
+    assert world.qualities(old) == {0: "complete", 1: "gap"}
+    assert [row.count for row in world.rows(old)] == [1, 1]
+    assert world.sweep(1).ended == 0
+    world.put(at=2 * SIZE + 1000)
+    world.deliver()
+    for _ in range(9):
+        world.minute()
+    assert world.counts() == {2: 1}
+    assert world.qualities() == {2: "complete"}
+
+
+def test_a_generation_that_never_counted_ends_without_a_word() -> None:
+    world = LiveWorld()
+    world.sweep()
+    world.stream.recreate()
+    assert world.sweep(1).ended == 1
+    assert world.sink.got == []
