@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tests.support.oracle import SIZE
 from tests.support.worlds import BASE, CLOSE_RULES, RULES
 from tidegauge.adapters.memory import MemoryCountStore
+from tidegauge.adapters.memory_sweeping import MemorySweepStore
 from tidegauge.domain.decode import SeriesBy
 from tidegauge.domain.errors import Transient
 from tidegauge.domain.event_time import format_time
@@ -99,7 +100,24 @@ def beat(number: int, at_ms: int) -> Record:
 def test_an_unknown_shard_makes_it_list_the_stream_once(world: World) -> None:
     assert world.counter.count("shard-0", [event(1)]).collected.batch.distinct == 1
     assert world.counter.count("shard-0", [event(2)]).collected.batch.distinct == 1
-    assert world.stream.asked == 1
+    assert world.counter.count("shard-0", [event(3)]).collected.batch.distinct == 1
+    assert world.stream.asked == 2  # at its start, and after the listing
+
+
+def test_a_stream_that_is_made_anew_before_it_is_listed_is_registered_as_the_new_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = world.stream.shards
+
+    def made_anew() -> list[ShardListing]:
+        world.stream.created_ms = 2
+        return listed()
+
+    monkeypatch.setattr(world.stream, "shards", made_anew)
+    world.counter.count("shard-0", [event(1)])
+    old, new = (world.store.generation(StreamIdentity("arn", at)) for at in (1, 2))
+    sweeps = MemorySweepStore(world.store)
+    assert (len(sweeps.shards(old)), len(sweeps.shards(new))) == (0, 1)
 
 
 def test_a_shard_that_the_listing_lacks_asks_for_the_batch_again(world: World) -> None:
