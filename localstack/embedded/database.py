@@ -9,6 +9,7 @@ import os
 import pwd
 import secrets
 import shutil
+import ssl
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from embedded import processes
 from embedded.packages import install_database_server
 from embedded.places import Places
 from tidegauge.domain.errors import InvalidInput
-from tidegauge.settings import DatabaseAddress
+from tidegauge.settings import DatabaseAddress, DatabaseSettings
 
 NAME = "tidegauge"
 USER = "tidegauge"
@@ -47,6 +48,33 @@ def url_of(address: DatabaseAddress) -> str:
     """Return an address as `DATABASE_URL` wants it."""
     user, password = (quote(part, safe="") for part in (address.user, address.password))
     return f"mysql://{user}:{password}@{address.host}:{address.port}/{address.database}"
+
+
+def make_database(address: DatabaseAddress) -> None:
+    """Make the database that an address names, unless it is there.
+
+    Raises:
+        InvalidInput: the server does not answer, or refuses; says what to do.
+    """
+    name = address.database.replace("`", "``")
+    settings = DatabaseSettings(database_url=url_of(address))
+    options = {"ssl": ssl.create_default_context()} if settings.needs_tls(address) else {}
+    try:
+        connection = pymysql.connect(
+            host=address.host,
+            port=address.port,
+            user=address.user,
+            password=address.password,
+            **options,
+        )
+        with connection, connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")
+    except pymysql.err.OperationalError as error:
+        msg = (
+            f"the database {address.database} cannot be made on {address.host}: {error.args[-1]};"
+            f" make it yourself and let {address.user} use it, or unset DATABASE_URL"
+        )
+        raise InvalidInput(msg) from error
 
 
 @dataclass(frozen=True, slots=True)

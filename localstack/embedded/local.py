@@ -7,10 +7,10 @@ takes them down again. Starting twice is quick and changes nothing.
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from embedded.bootstrap import SetupFailed, environment
-from embedded.database import Database, url_of
+from embedded.database import Database, make_database, url_of
 from embedded.engine import Engine, EngineAddress
 from embedded.places import Places, all_places
 from embedded.stack import Outputs, Stack, Wanted
@@ -80,6 +80,8 @@ class LocalStack:
         database: A server to use instead of one of its own.
         durable: As for `Database`.
         model: What the stand-in serves at first.
+        schema_suffix: Added to the name of the server's database; the one so named is made if
+            need be. Empty for the database itself.
     """
 
     def __init__(
@@ -91,8 +93,10 @@ class LocalStack:
         database: DatabaseAddress | None = None,
         durable: bool = True,
         model: FirstModel = STORM_MODEL,
+        schema_suffix: str = "",
     ) -> None:
         ports = ports or Ports()
+        self._suffix = schema_suffix
         self._model = model
         self._places = places
         self._given = database
@@ -125,7 +129,9 @@ class LocalStack:
             for name in ("engine", "sam"):
                 _environment(name, self._places)
         with phase("database"):
-            database = self._given or self._database.up()
+            database = self._named(self._given or self._database.up())
+            if self._suffix:
+                make_database(database)
         with phase("migrate"):
             migrate(Connection.from_settings(DatabaseSettings(database_url=url_of(database))))
         with phase("model"):
@@ -149,7 +155,8 @@ class LocalStack:
     def running(self) -> Running | None:
         """Return the stack if all of it is up."""
         engine = self._engine.address()
-        database = self._given or self._database.address()
+        server = self._given or self._database.address()
+        database = None if server is None else self._named(server)
         sagemaker_url = self._sagemaker.url
         outputs = None if engine is None else self._stack.outputs(engine)
         if engine is None or database is None or sagemaker_url is None or outputs is None:
@@ -166,6 +173,9 @@ class LocalStack:
             ("database", f"{where.host}:{where.port}" if where else None),
             ("SageMaker stand-in", self._sagemaker.url),
         ]
+
+    def _named(self, server: DatabaseAddress) -> DatabaseAddress:
+        return replace(server, database=f"{server.database}{self._suffix}")
 
     def _deployed(
         self, database: DatabaseAddress, sagemaker_url: str

@@ -25,6 +25,7 @@ class WindowLine:
         expected: Expected count; None where nothing was predicted, like the bounds.
         lower: Lower bound of the prediction interval.
         upper: Upper bound of it.
+        reason: Why it was not judged; empty where it was, or is yet to be.
     """
 
     start_ms: int
@@ -35,6 +36,7 @@ class WindowLine:
     expected: float | None = None
     lower: float | None = None
     upper: float | None = None
+    reason: str = ""
 
     @property
     def anomalous(self) -> bool:

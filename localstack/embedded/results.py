@@ -142,12 +142,13 @@ def alerts_decided(cursor: "Cursor", generation: int) -> int:
     )
 
 
-def subscribe_queue(running: Running) -> str:
-    """Subscribe a queue to the topic, empty it, and return its address."""
+def subscribe_queue(running: Running, name: str = QUEUE, *, purge: bool = True) -> str:
+    """Subscribe a queue to the topic, empty it unless told otherwise, and return its address."""
     clients = running.engine.session()
-    url = clients.sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
+    url = clients.sqs.create_queue(QueueName=name)["QueueUrl"]
     attributes = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-    clients.sqs.purge_queue(QueueUrl=url)
+    if purge:
+        clients.sqs.purge_queue(QueueUrl=url)
     clients.sns.subscribe(
         TopicArn=running.outputs.alerts_topic_arn,
         Protocol="sqs",
