@@ -2,6 +2,7 @@
 
 import json
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +22,28 @@ WHOLE: dict[str, Any] = {
 }
 
 
+ENVELOPE: dict[str, Any] = {
+    "version": "0",
+    "id": "1",
+    "detail-type": "flight.departed",
+    "source": "/airport/JFK",
+    "account": "123456789012",
+    "time": "2013-02-08T12:00:00Z",
+    "region": "us-east-1",
+    "resources": [],
+    "detail": {"country": "US", "code": 5},
+}
+SAMPLE = Path(__file__).parents[1] / "fixtures" / "payloads" / "eventbridge-envelope.json"
+
+
 def line(**changes: object) -> bytes:
     fields = {**WHOLE, **changes}
+    return json.dumps({k: v for k, v in fields.items() if v is not ...}).encode()
+
+
+def envelope(**changes: object) -> bytes:
+    named = {name.replace("detail_type", "detail-type"): v for name, v in changes.items()}
+    fields = {**ENVELOPE, **named}
     return json.dumps({k: v for k, v in fields.items() if v is not ...}).encode()
 
 
@@ -148,3 +169,93 @@ def test_the_bytes_of_one_item_can_be_found_again() -> None:
     assert part_at(batch, 1) == line(id="2")
     assert part_at(line() + b"\n" + line(id="2"), 1) == line(id="2")
     assert part_at(line(), 0) == line()
+
+
+def test_an_envelope_is_the_event_that_a_cloud_event_of_the_same_words_is() -> None:
+    assert decode(envelope(), BY_TYPE) == decode(line(), BY_TYPE)
+    series_by = SeriesBy(("type", "data.country", "source", "subject"))
+    same = line(data={"country": "US"})
+    assert decode(envelope(), series_by) == decode(same, series_by)
+
+
+def test_the_sample_envelope_is_counted_as_it_lies_there() -> None:
+    (item,) = decode(SAMPLE.read_bytes(), SeriesBy(("type", "data.country")))
+    assert item == Event(
+        event_key("com.shop", "6a7e8feb-b491-4cf7-a9f1-bf3703467718"),
+        '["order.paid","NO"]',
+        1_772_445_900_000,
+    )
+
+
+def test_where_both_are_said_the_cloud_event_counts() -> None:
+    both = {"detail-type": "other", "detail": {}, **WHOLE}
+    assert decode(json.dumps(both).encode(), BY_TYPE) == decode(line(), BY_TYPE)
+    # and what claims to be one and is none is no envelope either
+    assert reason_of(envelope(specversion="1.0")) is RejectReason.MISSING_FIELD
+    assert reason_of(envelope(specversion=None)) is RejectReason.MISSING_FIELD
+    assert reason_of(envelope(specversion=1, type="t")) is RejectReason.WRONG_TYPE
+
+
+def test_a_heartbeat_in_an_envelope_is_an_event_like_any_other() -> None:
+    beat = envelope(detail_type="tidegauge.heartbeat", detail={"shard": "s", "previous": None})
+    (item,) = decode(beat, BY_TYPE)
+    assert isinstance(item, Event)
+    assert item.series == "tidegauge.heartbeat"
+
+
+def test_what_else_an_envelope_says_does_not_matter() -> None:
+    assert decode(envelope(type=7, subject={}, data="x", version=[]), BY_TYPE) == decode(
+        line(), BY_TYPE
+    )
+    bare = envelope(version=..., account=..., region=..., resources=...)
+    assert decode(bare, BY_TYPE) == decode(line(), BY_TYPE)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (envelope(id=...), RejectReason.MISSING_FIELD),
+        (envelope(id=""), RejectReason.MISSING_FIELD),
+        (envelope(source=None), RejectReason.MISSING_FIELD),
+        (envelope(source=""), RejectReason.MISSING_FIELD),
+        (envelope(time=...), RejectReason.MISSING_FIELD),
+        (envelope(detail=...), RejectReason.MISSING_FIELD),
+        (envelope(detail=None), RejectReason.MISSING_FIELD),
+        (envelope(detail_type=...), RejectReason.MISSING_FIELD),
+        (envelope(detail_type=None), RejectReason.MISSING_FIELD),
+        (envelope(detail_type=""), RejectReason.MISSING_FIELD),
+        (b'{"detail-type":"t"}', RejectReason.MISSING_FIELD),
+        (b'{"detail":{}}', RejectReason.NOT_AN_EVENT),
+        (envelope(id=7), RejectReason.WRONG_TYPE),
+        (envelope(source=[]), RejectReason.WRONG_TYPE),
+        (envelope(detail_type=7), RejectReason.WRONG_TYPE),
+        (envelope(time=1360324800), RejectReason.WRONG_TYPE),
+        (envelope(detail="text"), RejectReason.WRONG_TYPE),
+        (envelope(detail=[{}]), RejectReason.WRONG_TYPE),
+        (envelope(time="yesterday"), RejectReason.BAD_TIME),
+        (envelope(time="2013-02-08T12:00:00"), RejectReason.BAD_TIME),
+        (envelope(id="\ud800"), RejectReason.LONE_SURROGATE),
+        (envelope(detail_type="\udfff"), RejectReason.LONE_SURROGATE),
+        (envelope(detail_type="t" * 256), RejectReason.SERIES_TOO_LONG),
+        (envelope().replace(b'"US"', b'"\xff"'), RejectReason.NOT_UTF8),
+        (envelope(detail=None).replace(b"us-east", b"\xff"), RejectReason.NOT_UTF8),
+        (envelope()[:-1], RejectReason.MALFORMED_JSON),
+        (envelope() + b"}", RejectReason.MALFORMED_JSON),
+    ],
+)
+def test_a_broken_envelope_is_set_aside_with_the_reason(data: bytes, reason: RejectReason) -> None:
+    assert reason_of(data) is reason
+
+
+def test_envelopes_and_cloud_events_may_stand_in_one_record() -> None:
+    parts = [line(id="1"), envelope(id="2"), envelope(id=...), envelope(id="3"), line(id="4")]
+    for data in (b"[" + b" , ".join(parts) + b"]", b"\n".join(parts) + b"\n"):
+        items = decode(data, BY_TYPE)
+        assert items == tuple(item for part in parts for item in decode(part, BY_TYPE))
+        assert [type(item) for item in items] == [Event, Event, Rejection, Event, Event]
+        assert [part_at(data, index) for index in range(len(items))] == parts
+
+
+def test_an_indented_envelope_is_one_event() -> None:
+    data = json.dumps(ENVELOPE, indent=2).encode()
+    assert decode(data, BY_TYPE) == decode(line(), BY_TYPE)

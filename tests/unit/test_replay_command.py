@@ -125,6 +125,30 @@ def test_late_and_duplicate_events_and_corrections_are_counted(
     )
 
 
+def test_envelopes_of_eventbridge_are_counted_as_cloud_events_are(
+    replay: Command, tmp_path: Path
+) -> None:
+    enveloped = []
+    for number, data in enumerate([event(str(n), n, series="t") for n in range(12)]):
+        said = json.loads(data)
+        if number % 3:
+            del said["specversion"]
+            said["detail-type"], said["detail"] = said.pop("type"), {"country": "NO"}
+        else:
+            said["data"] = {"country": "NO"}
+        enveloped.append(said)
+    lines = [json.dumps(said).encode() for said in enveloped]
+    path = fixture_of(tmp_path, lines[0], lines[1], json.dumps(enveloped[2:5]).encode(), *lines[5:])
+    out = tmp_path / "w.csv"
+    sums = replay(path, "--no-predict", "--json", "--windows-out", out).sums
+    assert (sums["events"], sums["distinct"], sums["quarantined"]) == (12, 12, 0)
+    assert [(row["series"], row["count"]) for row in rows_of(out)] == [
+        ("t", "5"),
+        ("t", "5"),
+        ("t", "2"),
+    ]
+
+
 def test_windows_are_sorted_by_time_then_series_and_odd_names_are_quoted(
     replay: Command, tmp_path: Path
 ) -> None:

@@ -1,6 +1,6 @@
 """Fixtures: recorded or hand-made events in a file, and the manifest beside it.
 
-Takes a path, gives lines of one of two kinds. *Bare*: each line is one CloudEvent, or a batch of
+Takes a path, gives lines of one of two kinds. *Bare*: each line is one event, or a batch of
 them as a JSON array. *Recorded*: each line is one record as it stood in a stream (`shard`,
 `sequence_number`, `arrival_time`, `partition_key`, `data` in base64). What is no fixture is refused
 in one sentence before anything is replayed; a bad line within a fixture is passed on.

@@ -21,9 +21,9 @@ _SETTINGS = ", ".join(
 )
 _PARAGRAPHS = (
     "Replay a fixture: count its events in windows, judge them, show what people would hear.",
-    "FIXTURE is a file of JSON lines, plain, .gz or .zst: one CloudEvent a line (or a batch of "
-    "them as an array), or one recorded record a line. Offline a replay needs nothing else, and "
-    "gives the same bytes each time.",
+    "FIXTURE is a file of JSON lines, plain, .gz or .zst: one event a line, as CloudEvents or "
+    "EventBridge write it (or a batch of them as an array), or one recorded record a line. Offline "
+    "a replay needs nothing else, and gives the same bytes each time.",
     "With --to the events are put on a Kinesis stream, together with the heartbeats that are its "
     "clock; the stream's consumers must run with HEARTBEATS=producer. If DATABASE_URL is set, a "
     "replay that starts behind what the stream has counted already is refused; without it, use a "

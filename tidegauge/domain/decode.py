@@ -1,8 +1,8 @@
 """Decoding: from a record's bytes to events, heartbeats and rejections.
 
-Takes any bytes and never fails. A record holds one CloudEvent, a CloudEvents batch (a JSON array)
-or JSON lines: recognised, not configured. What is no event comes out as a `Rejection` with its
-bytes and the reason.
+Takes any bytes and never fails. An event is a CloudEvent or an EventBridge envelope; a record holds
+one event, a batch (a JSON array) or JSON lines: recognised, not configured. What is no event comes
+out as a `Rejection` with its bytes and the reason.
 """
 
 import json
@@ -25,6 +25,8 @@ MIN_EVENT_BYTES = 64
 MISSING_VALUE = "__none__"
 _KPL_MAGIC = b"\xf3\x89\x9a\xc2"
 _ATTRIBUTES = ("type", "source", "subject")
+_OF_A_CLOUD_EVENT = ("specversion", "id", "source", "type", "time")
+_OF_AN_ENVELOPE = ("id", "source", "detail-type", "time", "detail")
 _WHITE_SPACE = b" \t\r\n"
 
 Decoded = Event | Heartbeat | Rejection
@@ -40,12 +42,29 @@ class _CloudEvent(msgspec.Struct, gc=False):
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _Envelope(msgspec.Struct, gc=False):
+    """An event as EventBridge delivers it, under the names of a CloudEvent's attributes."""
+
+    type: str = msgspec.field(name="detail-type")
+    source: str
+    id: str
+    time: str
+    data: msgspec.Raw = msgspec.field(name="detail")
+    claimed: msgspec.Raw | msgspec.UnsetType = msgspec.field(
+        name="specversion", default=msgspec.UNSET
+    )
+
+    specversion = "1.0"
+    subject = None
+
+
 class _HeartbeatData(msgspec.Struct, gc=False):
     shard: str
     previous: str | None = None
 
 
 _decode_cloud_event = msgspec.json.Decoder(_CloudEvent).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_heartbeat_data = msgspec.json.Decoder(_HeartbeatData).decode
 _decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_anything = msgspec.json.Decoder().decode
@@ -90,7 +109,7 @@ class SeriesBy:
         self._by_type = fields == ("type",)
         self._needs_data = any(f.startswith("data.") for f in fields)
 
-    def series_of(self, event: _CloudEvent) -> str:
+    def series_of(self, event: _CloudEvent | _Envelope) -> str:
         """Return the series of an event. Raises Rejected if it cannot be stored."""
         series = event.type if self._by_type else self._joined(event)
         if len(series) * 4 > MAX_SERIES_BYTES or not series.isascii():
@@ -102,7 +121,7 @@ class SeriesBy:
                 raise Rejected(RejectReason.SERIES_TOO_LONG)
         return series
 
-    def _joined(self, event: _CloudEvent) -> str:
+    def _joined(self, event: _CloudEvent | _Envelope) -> str:
         data = _decode_anything(event.data) if self._needs_data else None
         values = [
             _value_at(data, field.split(".")[1:])
@@ -144,10 +163,14 @@ def decode(data: bytes, series_by: SeriesBy) -> tuple[Decoded, ...]:
 
 
 def _decode_one(data: bytes, series_by: SeriesBy) -> Event | Heartbeat:
-    event = _decode_cloud_event(data)
+    event: _CloudEvent | _Envelope
+    try:
+        event = _decode_cloud_event(data)
+    except msgspec.ValidationError:  # sound JSON so far, but something else
+        event = _envelope_in(data)
     if not data.isascii():
         data.decode()  # fields that nobody reads are not checked by the decoder
-    if event.type == HEARTBEAT_TYPE:
+    if event.type == HEARTBEAT_TYPE and isinstance(event, _CloudEvent):
         return _heartbeat(event)
     if event.specversion != "1.0":
         raise Rejected(RejectReason.NOT_AN_EVENT)
@@ -155,6 +178,14 @@ def _decode_one(data: bytes, series_by: SeriesBy) -> Event | Heartbeat:
         raise Rejected(RejectReason.MISSING_FIELD)
     series = series_by.series_of(event)
     return Event(event_key(event.source, event.id), series, parse_time_ms(event.time))
+
+
+def _envelope_in(data: bytes) -> _Envelope:
+    """Decode an envelope; what says that it is a CloudEvent is held to that, and is none."""
+    envelope = _decode_envelope(data)
+    if envelope.claimed is not msgspec.UNSET or not bytes(envelope.data).startswith(b"{"):
+        raise Rejected(_reason_of(data))
+    return envelope
 
 
 def _heartbeat(event: _CloudEvent) -> Heartbeat:
@@ -268,7 +299,8 @@ def _reason_of(data: bytes) -> RejectReason:
         return RejectReason.LONE_SURROGATE if lone else RejectReason.MALFORMED_JSON
     if not isinstance(value, dict):
         return RejectReason.NOT_AN_EVENT
-    required = ("specversion", "id", "source", "type", "time")
+    enveloped = "detail-type" in value and "specversion" not in value
+    required = _OF_AN_ENVELOPE if enveloped else _OF_A_CLOUD_EVENT
     if not any(name in value for name in required):
         return RejectReason.NOT_AN_EVENT
     if any(value.get(name) in (None, "") for name in required):

@@ -1,4 +1,4 @@
-"""Events: the CloudEvents 1.0 that producers send, and the heartbeats that carry stream time."""
+"""Events, which producers send, and heartbeats, the records that carry stream time."""
 
 from enum import StrEnum
 
