@@ -141,3 +141,22 @@ def test_exactly_one_way_to_the_database_is_wanted() -> None:
 def test_variables_bear_the_names_of_the_fields() -> None:
     assert variable_names(AlertSettings) == ("ALERTS_TOPIC_ARN",)
     assert "WINDOW_SECONDS" in variable_names(WindowSettings)
+
+
+def test_a_sweep_has_one_to_twelve_rounds_a_minute() -> None:
+    assert StreamSettings.from_env(STREAMS).heartbeats_per_minute == 1
+    for rounds in ("1", "12"):
+        env = {**STREAMS, "HEARTBEATS_PER_MINUTE": rounds}
+        assert StreamSettings.from_env(env).heartbeats_per_minute == int(rounds)
+    for rounds in ("0", "13", "6.5", "many"):
+        (problem,) = problems_of({**STREAMS, "HEARTBEATS_PER_MINUTE": rounds}, StreamSettings)
+        assert "HEARTBEATS_PER_MINUTE" in problem
+
+
+def test_failed_batches_are_kept_nowhere_or_in_a_bucket() -> None:
+    assert StreamSettings.from_env(STREAMS).failed_batches_bucket == ""
+    env = {**STREAMS, "FAILED_BATCHES_BUCKET": "tidegauge-failed.1"}
+    assert StreamSettings.from_env(env).failed_batches_bucket == "tidegauge-failed.1"
+    for name in ("No-Bucket", "ab", "-a-", "s3://bucket", "arn:aws:s3:::bucket"):
+        (problem,) = problems_of({**STREAMS, "FAILED_BATCHES_BUCKET": name}, StreamSettings)
+        assert "FAILED_BATCHES_BUCKET must be the name of an S3 bucket" in problem
