@@ -19,8 +19,11 @@ CREATE TABLE IF NOT EXISTS shard (
   first_stream_time DATETIME(3) NULL,
   stream_time DATETIME(3) NULL,
   heartbeat VARCHAR(129) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  lost_from DATETIME(3) NULL,
   ledger_number BIGINT UNSIGNED NOT NULL DEFAULT 0,
   quarantined_bytes BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  beat VARCHAR(129) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  unread VARCHAR(129) CHARACTER SET ascii COLLATE ascii_bin NULL,
   drained BOOLEAN NOT NULL DEFAULT FALSE,
   PRIMARY KEY (generation, shard_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
@@ -30,6 +33,7 @@ CREATE TABLE IF NOT EXISTS frontier (
   next_window DATETIME(3) NULL,
   observed_from DATETIME(3) NULL,
   listed BOOLEAN NOT NULL DEFAULT FALSE,
+  ended BOOLEAN NOT NULL DEFAULT FALSE,
   PRIMARY KEY (generation)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
@@ -86,6 +90,15 @@ CREATE TABLE IF NOT EXISTS gap (
   reason VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   PRIMARY KEY (generation, shard_id, sequence_number),
   KEY by_span (generation, ends_at)
+) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
+
+CREATE TABLE IF NOT EXISTS failed_batch (
+  name VARBINARY(1024) NOT NULL,
+  generation INT UNSIGNED NOT NULL,
+  shard_id VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  lost_events INT UNSIGNED NOT NULL,
+  noted_at DATETIME(3) NOT NULL,
+  PRIMARY KEY (name)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 
 CREATE TABLE IF NOT EXISTS quarantine (

@@ -11,23 +11,25 @@ ON DUPLICATE KEY UPDATE generation = generation
 INSERT INTO frontier (generation) VALUES (%(generation)s)
 ON DUPLICATE KEY UPDATE generation = VALUES(generation)
 
--- name: mark_listed
-UPDATE frontier SET listed = TRUE WHERE generation = %(generation)s
-
--- name: known_shards
-SELECT shard_id, (SELECT listed FROM frontier WHERE generation = %(generation)s) FROM shard
-WHERE generation = %(generation)s
-
--- name: add_shard
-INSERT INTO shard (generation, shard_id, parent_id, adjacent_parent_id)
-VALUES (%(generation)s, %(shard_id)s, %(parent_id)s, %(adjacent_parent_id)s)
-ON DUPLICATE KEY UPDATE shard_id = VALUES(shard_id)
+-- name: superseded_generations
+SELECT older.generation FROM generation this
+JOIN generation older ON older.stream_arn = this.stream_arn
+  AND older.stream_created_at < this.stream_created_at
+JOIN frontier ON frontier.generation = older.generation AND NOT frontier.ended
+WHERE this.generation = %(generation)s ORDER BY older.stream_created_at
 
 -- name: lock_shard
-SELECT fence, first_stream_time, stream_time, heartbeat, ledger_number, parent_id IS NOT NULL
+SELECT shard_id, parent_id, adjacent_parent_id, fence, stream_time, heartbeat, lost_from, beat,
+  unread, drained, ledger_number
 FROM shard WHERE generation = %(generation)s AND shard_id = %(shard_id)s FOR UPDATE
 
--- name: shard_lineage
+-- Read after the shard's own row is locked: the transaction that drains the last parent locks it
+-- too.
+-- name: undrained_parents
+SELECT COUNT(*) FROM shard
+WHERE generation = %(generation)s AND shard_id IN %(parent_ids)s AND NOT drained
+
+-- name: shard_parents
 SELECT shard_id, parent_id, adjacent_parent_id FROM shard WHERE generation = %(generation)s
 
 -- name: ledger_keys
@@ -46,7 +48,8 @@ ON DUPLICATE KEY UPDATE events = events + VALUES(events)
 -- name: add_gap
 INSERT INTO gap (generation, shard_id, sequence_number, starts_at, ends_at, reason)
 VALUES (%(generation)s, %(shard_id)s, %(sequence_number)s, %(starts_at)s, %(ends_at)s, %(reason)s)
-ON DUPLICATE KEY UPDATE reason = VALUES(reason)
+ON DUPLICATE KEY UPDATE
+  starts_at = VALUES(starts_at), ends_at = VALUES(ends_at), reason = VALUES(reason)
 
 -- name: quarantined_bytes
 SELECT COALESCE(SUM(quarantined_bytes), 0) FROM shard
@@ -70,17 +73,17 @@ SET fence = %(fence)s,
     first_stream_time = COALESCE(first_stream_time, %(first_stream_time)s),
     stream_time = %(stream_time)s,
     heartbeat = %(heartbeat)s,
+    lost_from = %(lost_from)s,
     ledger_number = ledger_number + %(ledger_rows)s,
     quarantined_bytes = quarantined_bytes + %(quarantined_bytes)s
 WHERE generation = %(generation)s AND shard_id = %(shard_id)s
 
 -- name: lock_frontier
-SELECT next_window, observed_from, listed FROM frontier
+SELECT next_window, observed_from, listed, ended FROM frontier
 WHERE generation = %(generation)s FOR UPDATE
 
--- name: shard_times
-SELECT shard_id, first_stream_time, stream_time, parent_id, adjacent_parent_id
-FROM shard WHERE generation = %(generation)s AND NOT drained ORDER BY shard_id
+-- name: last_step
+SELECT MAX(step) FROM partial_count WHERE generation = %(generation)s
 
 -- name: step_counts
 SELECT step, window_start, series, SUM(events) FROM partial_count
@@ -136,5 +139,6 @@ ON DUPLICATE KEY UPDATE
   active = VALUES(active)
 
 -- name: move_frontier
-UPDATE frontier SET next_window = %(next_window)s, observed_from = %(observed_from)s
+UPDATE frontier
+SET next_window = %(next_window)s, observed_from = %(observed_from)s, ended = %(ended)s
 WHERE generation = %(generation)s

@@ -54,3 +54,28 @@ SET rings = rings + 1,
     ring_at = UTC_TIMESTAMP(3)
       + INTERVAL LEAST(%(patience_seconds)s * POW(2, LEAST(rings, 10)), 21600) SECOND
 WHERE generation = %(generation)s AND series IN %(series)s
+
+-- Each of these reads entries of an index for what it tells, not for what the tables hold.
+-- name: open_windows
+SELECT COUNT(DISTINCT window_start) FROM (
+  SELECT DISTINCT step, window_start FROM partial_count
+  WHERE generation = %(generation)s AND step >= %(next_window)s
+) AS open_steps
+
+-- name: backlog
+SELECT
+  (SELECT next_window FROM frontier WHERE generation = %(generation)s),
+  (SELECT COUNT(*) FROM gap WHERE generation = %(generation)s),
+  (SELECT COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(created_at), UTC_TIMESTAMP(3)) DIV 1000, 0) FROM (
+     (SELECT created_at FROM outbox WHERE destination = 'windows' AND sent_at IS NULL
+      ORDER BY id LIMIT 1)
+     UNION ALL
+     (SELECT created_at FROM outbox WHERE destination = 'alerts' AND sent_at IS NULL
+      ORDER BY id LIMIT 1)
+   ) AS oldest),
+  (SELECT COUNT(*) FROM series s
+   LEFT JOIN judging j ON j.generation = s.generation AND j.series = s.series
+   WHERE s.generation = %(generation)s
+     AND (SELECT c.step FROM completed_window c FORCE INDEX (in_order)
+          WHERE c.generation = s.generation AND c.series = s.series
+          ORDER BY c.step DESC LIMIT 1) > COALESCE(j.step, '1000-01-01'))

@@ -22,7 +22,7 @@ from tests.support.worlds import (
 )
 from tidegauge.domain.count import OTHER_SERIES, CompletedWindow, Quality
 from tidegauge.domain.event import Heartbeat, Rejection, RejectReason
-from tidegauge.domain.fold import count_batch
+from tidegauge.domain.fold import NO_FENCE, count_batch
 from tidegauge.domain.record import DecodedRecord
 from tidegauge.ports import (
     CountStore,
@@ -120,6 +120,8 @@ def test_a_key_counted_in_a_parent_is_a_duplicate_in_its_grandchild(
     ]
     stores.counts.register_shards(generation, lineage)
     collect(stores.counts, generation, "shard-0", records("shard-0", [told(1, "a", 1)]), RULES)
+    assert stores.sweeps.drain(generation, "shard-0", 1)
+    assert stores.sweeps.drain(generation, "shard-1", NO_FENCE)
     resent: Log = [told(1, "a", 1), told(1, "a", 2)]
     batch = records("shard-2", resent)
     counted = collect(stores.counts, generation, "shard-2", batch, RULES).batch

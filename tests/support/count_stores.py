@@ -2,12 +2,15 @@
 
 from typing import Protocol
 
+from tests.support.oracle import SIZE
 from tidegauge.adapters.memory import MemoryCountStore
+from tidegauge.adapters.memory_sweeping import MemorySweepStore
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.counting import MysqlCountStore
 from tidegauge.adapters.mysql.migrate import migrate
 from tidegauge.adapters.mysql.outbox import MysqlOutbox
-from tidegauge.ports import CountStore, Outbox
+from tidegauge.adapters.mysql.sweeping import MysqlSweepStore
+from tidegauge.ports import CountStore, Outbox, SweepStore
 from tidegauge.settings import DatabaseSettings
 
 
@@ -22,6 +25,11 @@ class Stores(Protocol):
     @property
     def outbox(self) -> Outbox:
         """Its outbox."""
+        ...
+
+    @property
+    def sweeps(self) -> SweepStore:
+        """What the sweep asks of it."""
         ...
 
     def fresh(self) -> CountStore:
@@ -39,6 +47,7 @@ class MemoryStores:
     def __init__(self) -> None:
         self.counts = MemoryCountStore()
         self.outbox = self.counts
+        self.sweeps = MemorySweepStore(self.counts)
 
     def fresh(self) -> CountStore:
         return self.counts
@@ -56,6 +65,7 @@ class MysqlStores:
         migrate(self._database())
         self.counts = MysqlCountStore(self._database())
         self.outbox = MysqlOutbox(self._database())
+        self.sweeps = MysqlSweepStore(self._database(), self._database(), size_ms=SIZE)
 
     def _database(self) -> Database:
         database = Database.from_settings(DatabaseSettings(database_url=self._url))

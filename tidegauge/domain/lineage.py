@@ -115,8 +115,10 @@ def _expired(shards: Lines, gone: Set[str], orphans: list[str]) -> dict[str, Sha
     """Drain the first of the gone shards that can be: a parent goes before its children."""
     for shard_id in sorted(gone & shards.keys()):
         shard = shards[shard_id]
+        if shard.drained or is_waiting(shard, shards):
+            continue
         heirs = _children(shards, shard_id) or orphans
-        if heirs and not shard.drained and not is_waiting(shard, shards):
+        if heirs:
             return _handed_on(shards, shard, heirs, _loss_ms(shard, gone=True))
     return {}
 

@@ -3,15 +3,20 @@
 from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Any
 
+from tidegauge.adapters.mysql.gaps import WHOLE_STREAM, add_gaps
+from tidegauge.adapters.mysql.lineage import lock_frontier, shard_rows
 from tidegauge.adapters.mysql.outbox import add_messages
 from tidegauge.adapters.mysql.queries import query, slices
 from tidegauge.adapters.mysql.times import from_sql, to_sql
 from tidegauge.domain.close import Closing, SeriesState, StepCount
 from tidegauge.domain.count import CompletedWindow, Quality
-from tidegauge.domain.errors import BrokenInvariant
+from tidegauge.domain.fold import Gap
+from tidegauge.domain.lineage import closing_time_ms, is_waiting
 from tidegauge.ports import Frontier, OutboxMessage, ShardTimes
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pymysql.cursors import Cursor
 
 # From 1,000 on MariaDB would read all windows of the generation instead of these.
@@ -29,12 +34,7 @@ class MysqlClosing:
     def __init__(self, cursor: "Cursor", generation: int) -> None:
         self._cursor = cursor
         self._generation = generation
-        row = self._all("lock_frontier")
-        if not row:
-            msg = f"generation {generation} has no frontier"
-            raise BrokenInvariant(msg)
-        next_window, observed_from, listed = row[0]
-        self._frontier = Frontier(from_sql(next_window), from_sql(observed_from), bool(listed))
+        self._frontier = lock_frontier(cursor, generation)
 
     @property
     def frontier(self) -> Frontier:
@@ -46,13 +46,23 @@ class MysqlClosing:
         return self._cursor.fetchall()
 
     def shard_times(self) -> list[ShardTimes]:
-        """Return the stream times of the active shards. Read before any count."""
-        rows = self._all("shard_times")
-        known = {shard_id for shard_id, *_ in rows}
+        """Return the stream times of all shards. Read before any count."""
+        rows = shard_rows(self._cursor, self._generation)
+        lines = {line.shard_id: line for line, _ in rows}
         return [
-            ShardTimes(shard_id, from_sql(first), from_sql(last), root=known.isdisjoint(parents))
-            for shard_id, first, last, *parents in rows
+            ShardTimes(
+                line.shard_id,
+                first_ms,
+                closing_time_ms(line.state),
+                active=not line.drained and not is_waiting(line, lines),
+            )
+            for line, first_ms in rows
         ]
+
+    def last_step_ms(self) -> int | None:
+        """Return the greatest step that has counts; None where nothing was counted."""
+        last: datetime | None = self._all("last_step")[0][0]
+        return from_sql(last)
 
     def counts(self, first_ms: int | None, until_ms: int) -> list[StepCount]:
         """Return the counts of the steps `[first_ms, until_ms)` over all shards; None: from all."""
@@ -96,9 +106,13 @@ class MysqlClosing:
         return {from_sql(window) for (window,) in self._all("suspect_windows", **span)}
 
     def write(
-        self, closing: Closing, frontier: Frontier, messages: Sequence[OutboxMessage]
+        self,
+        closing: Closing,
+        frontier: Frontier,
+        messages: Sequence[OutboxMessage],
+        gaps: Sequence[Gap] = (),
     ) -> None:
-        """Write completed windows, series, frontier and outbox."""
+        """Write completed windows, series, frontier, outbox and losses of the whole stream."""
         rows = [
             {
                 "generation": row.generation,
@@ -131,9 +145,11 @@ class MysqlClosing:
             "generation": self._generation,
             "next_window": to_sql(frontier.next_window_ms),
             "observed_from": to_sql(frontier.observed_from_ms),
+            "ended": frontier.ended,
         }
         self._cursor.execute(query("move_frontier"), moved)
         add_messages(self._cursor, self._generation, messages)
+        add_gaps(self._cursor, self._generation, WHOLE_STREAM, gaps)
 
 
 def completed_window(generation: int, row: Sequence[Any]) -> CompletedWindow:

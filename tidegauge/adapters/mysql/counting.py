@@ -11,24 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 from tidegauge.adapters.mysql.closing import MysqlClosing
 from tidegauge.adapters.mysql.connection import Database
-from tidegauge.adapters.mysql.ledgers import WarmLedgers, pack_keys, unpack_keys
+from tidegauge.adapters.mysql.gaps import add_gaps
+from tidegauge.adapters.mysql.ledger_rows import known_keys
+from tidegauge.adapters.mysql.ledgers import WarmLedgers, pack_keys
+from tidegauge.adapters.mysql.lineage import has_undrained_parent, lock_shard, register
 from tidegauge.adapters.mysql.quarantine import set_aside
-from tidegauge.adapters.mysql.queries import query, slices
-from tidegauge.adapters.mysql.times import from_sql, to_sql
+from tidegauge.adapters.mysql.queries import query
+from tidegauge.adapters.mysql.times import to_sql
 from tidegauge.domain.errors import BrokenInvariant
-from tidegauge.domain.fold import NO_FENCE, BatchCount, ShardState
+from tidegauge.domain.fold import BatchCount, ShardState
 from tidegauge.ports import (
     CloseTransaction,
     CollectTransaction,
     ShardListing,
     StreamIdentity,
-    UnknownShard,
+    WaitingShard,
 )
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
-
-_WINDOWS_PER_QUERY = 500
 
 
 class MysqlCountStore:
@@ -64,25 +65,17 @@ class MysqlCountStore:
                 raise BrokenInvariant(msg)
             return int(found[0])
 
-    def register_shards(self, generation: int, listing: Sequence[ShardListing]) -> None:
-        """Register one whole listing; shards that are known stay as they are."""
+    def superseded(self, generation: int) -> list[int]:
+        """Return the older generations of the same stream, by creation time, that are not ended."""
         with self._database.transaction() as cursor:
-            cursor.execute(query("known_shards"), {"generation": generation})
-            rows = cursor.fetchall()
-            known = {shard_id for shard_id, _ in rows}
-            unknown = [shard for shard in listing if shard.shard_id not in known]
-            if rows and not unknown and all(listed for _, listed in rows):
-                return  # nothing to wait for: collect and close hold these rows now and then
-            for shard in sorted(unknown, key=lambda shard: shard.shard_id):
-                parents = (*shard.parent_ids, None, None)
-                row = {
-                    "generation": generation,
-                    "shard_id": shard.shard_id,
-                    "parent_id": parents[0],
-                    "adjacent_parent_id": parents[1],
-                }
-                cursor.execute(query("add_shard"), row)
-            cursor.execute(query("mark_listed"), {"generation": generation})
+            cursor.execute(query("superseded_generations"), {"generation": generation})
+            return [int(number) for (number,) in cursor.fetchall()]
+
+    def register_shards(
+        self, generation: int, listing: Sequence[ShardListing], gone: Set[str] = frozenset()
+    ) -> None:
+        """Register one whole listing; shards that are known stay as they are, unless gone."""
+        register(self._database, generation, listing, gone)
 
     def collecting(
         self, generation: int, shard_id: str
@@ -129,16 +122,11 @@ class _Collecting:
         self._quarantine_max_bytes = quarantine_max_bytes
         self._known: dict[int, Set[int]] = {}
         self._written: BatchCount | None = None
-        cursor.execute(query("lock_shard"), self._names)
-        row = cursor.fetchone()
-        if row is None:
-            raise UnknownShard(shard[1])
-        fence, _, stream_time, heartbeat, self._ledger_number, self._has_parent = row
-        self._state = ShardState(
-            fence=NO_FENCE if fence is None else int(fence),
-            stream_time_ms=from_sql(stream_time),
-            heartbeat=None if heartbeat is None else int(heartbeat),
-        )
+        self._line, self._ledger_number = lock_shard(cursor, *shard)
+        self._state = self._line.state
+        if has_undrained_parent(cursor, shard[0], self._line):
+            msg = f"{shard[1]} waits for its parents to be drained"
+            raise WaitingShard(msg)
 
     @property
     def state(self) -> ShardState:
@@ -151,30 +139,9 @@ class _Collecting:
         self._known = {window: trusted[window] for window in windows if window in trusted}
         missing = windows - self._known.keys()
         if missing:
-            self._known.update(self._load(missing))
+            loaded = known_keys(self._cursor, self._shard[0], self._line, missing)
+            self._known.update(loaded)
         return self._known
-
-    def _load(self, windows: Set[int]) -> dict[int, Set[int]]:
-        shard_ids = self._lineage() if self._has_parent else [self._shard[1]]
-        loaded: dict[int, set[int]] = {window_ms: set() for window_ms in windows}
-        for some in slices(sorted(windows), _WINDOWS_PER_QUERY):
-            names = {
-                "generation": self._shard[0],
-                "windows": [to_sql(window_ms) for window_ms in some],
-                "shard_ids": shard_ids,
-            }
-            self._cursor.execute(query("ledger_keys"), names)
-            for window_start, blob in self._cursor.fetchall():
-                loaded[from_sql(window_start)].update(unpack_keys(blob))
-        return dict(loaded)
-
-    def _lineage(self) -> list[str]:
-        self._cursor.execute(query("shard_lineage"), self._names)
-        parents = {shard_id: others for shard_id, *others in self._cursor.fetchall()}
-        line = [self._shard[1]]
-        for shard_id in line:  # grows while it is walked
-            line.extend(p for p in parents.get(shard_id, ()) if p and p not in line)
-        return line
 
     def write(self, batch: BatchCount) -> None:
         first_sequence = str(batch.first_sequence_number)
@@ -190,15 +157,7 @@ class _Collecting:
         if ledger_rows:  # thousands where events of all times come before the first heartbeat
             self._cursor.executemany(query("add_ledger"), ledger_rows)
         self._add_partials(batch)
-        for gap in batch.gaps:
-            names = {
-                **self._names,
-                "sequence_number": str(gap.sequence_number),
-                "starts_at": to_sql(gap.from_ms),
-                "ends_at": to_sql(gap.until_ms),
-                "reason": gap.reason.value,
-            }
-            self._cursor.execute(query("add_gap"), names)
+        add_gaps(self._cursor, self._shard[0], self._shard[1], batch.gaps)
         quarantined_bytes = set_aside(
             self._cursor, self._names, batch.quarantined, max_bytes=self._quarantine_max_bytes
         )
@@ -210,6 +169,7 @@ class _Collecting:
             "first_stream_time": to_sql(batch.first_stream_time_ms),
             "stream_time": to_sql(state.stream_time_ms),
             "heartbeat": heartbeat,
+            "lost_from": to_sql(state.lost_from_ms),
             "ledger_rows": len(ledger_rows),
             "quarantined_bytes": quarantined_bytes,
         }

@@ -81,10 +81,21 @@ def _run(cursor: "Cursor", number: int, name: str, statements: list[str]) -> boo
 
 def pending_migrations(database: Database) -> list[str]:
     """Return the names of the migrations that a database lacks; changes nothing."""
+    done = _noted(database)
+    return [name for number, name, _ in migrations() if not done.get(number, (name, False))[1]]
+
+
+def unknown_migrations(database: Database) -> list[str]:
+    """Return the names of the migrations that a database has and this version lacks."""
+    shipped = {number for number, _, _ in migrations()}
+    return [name for number, (name, _) in sorted(_noted(database).items()) if number not in shipped]
+
+
+def _noted(database: Database) -> dict[int, tuple[str, bool]]:
+    """Return name and whether it is finished, of each migration that was begun, by number."""
     with database.transaction() as cursor:
         cursor.execute("SHOW TABLES LIKE 'schema_migration'")
         if cursor.fetchone() is None:
-            return [name for _, name, _ in migrations()]
-        cursor.execute("SELECT number FROM schema_migration WHERE finished_at IS NOT NULL")
-        done = {int(number) for (number,) in cursor.fetchall()}
-    return [name for number, name, _ in migrations() if number not in done]
+            return {}
+        cursor.execute("SELECT number, name, finished_at IS NOT NULL FROM schema_migration")
+        return {int(number): (name, bool(done)) for number, name, done in cursor.fetchall()}

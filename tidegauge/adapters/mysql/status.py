@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class MysqlSnapshots:
-    """Reads how far a stream is counted; implements `ports.Snapshots`.
+    """Reads how far a stream is counted; implements `ports.diagnosis.Snapshots`.
 
     Args:
         database: Where counts live.

@@ -1,18 +1,23 @@
-"""What the sweep needs of MySQL: one sweep at a time, and series that wait for a verdict."""
+"""What the sweep needs of MySQL: one sweep at a time, lineage, purge, series without a verdict."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 
+from tidegauge.adapters.mysql import failures, lineage
 from tidegauge.adapters.mysql.closing import completed_window
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.outbox import add_messages
+from tidegauge.adapters.mysql.purge import purge
 from tidegauge.adapters.mysql.queries import query
 from tidegauge.domain.announcement import announce
-from tidegauge.ports import Destination, OutboxMessage
+from tidegauge.domain.close import CloseRules
+from tidegauge.domain.event import Event
+from tidegauge.ports import Backlog, Destination, OutboxMessage, Purged, ShardProgress
 
 PATIENCE_SECONDS = 300
 _LOCK = "tidegauge.sweep"
+_BEFORE_ALL = "1000-01-01"
 
 
 class MysqlSweepStore:
@@ -50,6 +55,48 @@ class MysqlSweepStore:
             finally:
                 if locked:
                     cursor.execute(query("unlock"), {"name": _LOCK})
+
+    def shards(self, generation: int) -> list[ShardProgress]:
+        """Return all registered shards in order of their names."""
+        return lineage.progress(self._database, generation)
+
+    def note_beats(self, generation: int, beats: Mapping[str, int]) -> None:
+        """Note the sequence number of the heartbeat that was put on each shard."""
+        lineage.note_beats(self._database, generation, beats)
+
+    def note_unread(self, generation: int, shard_id: str, sequence_number: int) -> None:
+        """Note that a record was seen behind the fence: should it expire, the loss is proven."""
+        lineage.note_unread(self._database, generation, shard_id, sequence_number)
+
+    def drain(self, generation: int, shard_id: str, fence: int) -> bool:
+        """Mark a closed shard drained, and start each child whose parents now all are."""
+        return lineage.drain(self._database, generation, shard_id, fence)
+
+    def noted_failures(self, names: Sequence[str]) -> set[str]:
+        """Return those of the failed batches' names that were noted before."""
+        return failures.noted_failures(self._database, names)
+
+    def note_failure(
+        self, generation: int, shard_id: str, name: str, events: Sequence[Event], rules: CloseRules
+    ) -> int:
+        """Note a batch that the stream's reader gave up on, once by its name."""
+        return failures.note_failure(self._database, generation, shard_id, name, events, rules)
+
+    def purge(self, generation: int, rules: CloseRules) -> Purged:
+        """Remove what nobody will compare or send again, as much as one sweep has time for."""
+        return purge(self._database, generation, rules)
+
+    def backlog(self, generation: int) -> Backlog:
+        """Return what waits."""
+        names = {"generation": generation}
+        with self._database.transaction() as cursor:
+            cursor.execute(query("backlog"), names)
+            row = cursor.fetchone() or (None, 0, 0, 0)
+            next_window, gaps, outbox_age_ms, unjudged = row
+            since = _BEFORE_ALL if next_window is None else next_window
+            cursor.execute(query("open_windows"), {**names, "next_window": since})
+            found = cursor.fetchone() or (0,)
+        return Backlog(int(found[0]), int(gaps), int(outbox_age_ms), int(unjudged))
 
     def ring_again(self, limit: int) -> int:
         """Put a doorbell in the outbox for each series that waits too long; return how many."""

@@ -1,0 +1,31 @@
+-- Purging: each statement ends by an index where its limit ends.
+
+-- name: next_window
+SELECT next_window FROM frontier WHERE generation = %(generation)s AND NOT ended
+
+-- name: ended_generations
+SELECT generation FROM frontier WHERE ended ORDER BY generation
+
+-- Steps that are still open keep their counts: a batch that was given up on may tell of any window.
+-- name: counted_windows
+SELECT DISTINCT window_start FROM partial_count
+WHERE generation = %(generation)s AND window_start <= %(last)s AND step < %(before_step)s
+ORDER BY window_start LIMIT %(limit)s
+
+-- name: ledger_windows
+SELECT DISTINCT window_start FROM ledger
+WHERE generation = %(generation)s AND window_start <= %(last)s
+ORDER BY window_start LIMIT %(limit)s
+
+-- name: purge_ledger
+DELETE FROM ledger WHERE generation = %(generation)s AND window_start = %(window_start)s
+
+-- name: purge_partial_counts
+DELETE FROM partial_count
+WHERE generation = %(generation)s AND window_start = %(window_start)s AND step < %(before_step)s
+LIMIT %(limit)s
+
+-- name: purge_outbox
+DELETE FROM outbox
+WHERE destination = %(destination)s AND sent_at < UTC_TIMESTAMP(3) - INTERVAL 7 DAY
+LIMIT %(limit)s

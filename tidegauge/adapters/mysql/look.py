@@ -1,0 +1,50 @@
+"""Looks at a database for a diagnosis: its server, its schema, how far a stream is counted."""
+
+from tidegauge.adapters.mysql.connection import Database
+from tidegauge.adapters.mysql.migrate import pending_migrations, unknown_migrations
+from tidegauge.adapters.mysql.queries import query
+from tidegauge.adapters.mysql.status import MysqlSnapshots
+from tidegauge.adapters.mysql.times import from_sql
+from tidegauge.domain.errors import Transient
+from tidegauge.ports import Clock
+from tidegauge.ports.diagnosis import SchemaFacts, ServerFacts
+
+
+class MysqlLook(MysqlSnapshots):
+    """Implements `ports.diagnosis.DatabaseLook`.
+
+    Args:
+        database: Where counts live.
+        stream_name: Name of the events stream.
+        clock_is_sweep: As for `MysqlSnapshots`.
+        clock: This machine's.
+    """
+
+    def __init__(
+        self, database: Database, stream_name: str, *, clock_is_sweep: bool, clock: Clock
+    ) -> None:
+        super().__init__(database, stream_name, clock_is_sweep=clock_is_sweep)
+        self._clock = clock
+
+    def server(self) -> ServerFacts:
+        """Return the server's facts."""
+        with self._database.transaction() as cursor:
+            asked_ms = self._clock.now_ms()
+            cursor.execute(query("status_server"))
+            row = cursor.fetchone()
+            answered_ms = self._clock.now_ms()
+            cursor.execute(query("status_cipher"))
+            cipher = cursor.fetchone()
+        if row is None:
+            msg = "the database gave no answer to what time it is"
+            raise Transient(msg)
+        now, version = row
+        return ServerFacts(
+            version=str(version),
+            encrypted=bool(cipher and cipher[1]),
+            clock_ahead_ms=(asked_ms + answered_ms) // 2 - from_sql(now),
+        )
+
+    def schema(self) -> SchemaFacts:
+        """Return how far the schema is."""
+        return SchemaFacts(pending_migrations(self._database), unknown_migrations(self._database))
