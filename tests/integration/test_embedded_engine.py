@@ -2,12 +2,16 @@
 
 import json
 import socket
+import subprocess
 import time
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from embedded import processes
+from embedded.bootstrap import environment
 from embedded.engine import Engine, EngineAddress, LocalSession, answers
 from embedded.engine_process import expire_records
 from tests.support.embedded import places_in
@@ -48,25 +52,41 @@ def test_its_clients_ignore_the_users_own_settings(
     assert kinesis.list_streams()["ResponseMetadata"]["HTTPStatusCode"] == 200
 
 
-def test_the_function_that_we_replace_in_the_engine_is_still_there(engine: EngineAddress) -> None:
-    # A record is put and read back through the replaced function.
-    kinesis = engine.session().kinesis
-    kinesis.create_stream(StreamName="replaced", ShardCount=1)
-    kinesis.get_waiter("stream_exists").wait(StreamName="replaced", WaiterConfig={"Delay": 1})
-    kinesis.put_record(StreamName="replaced", PartitionKey="1", Data=b"one")
-    shard = kinesis.list_shards(StreamName="replaced")["Shards"][0]["ShardId"]
-    iterator = kinesis.get_shard_iterator(
-        StreamName="replaced", ShardId=shard, ShardIteratorType="TRIM_HORIZON"
-    )["ShardIterator"]
-    records = kinesis.get_records(ShardIterator=iterator)["Records"]
-    assert [record["Data"] for record in records] == [b"one"]
+def test_a_schedule_of_a_minute_fires_in_its_first_seconds(engine: EngineAddress) -> None:
+    # The engine itself looks but every ten seconds for what is due.
+    session = engine.session().session
+    events = session.client("events", endpoint_url=engine.url)
+    sqs = engine.session().sqs
+    url = sqs.create_queue(QueueName="each-minute")["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    events.put_rule(Name="each-minute", ScheduleExpression="cron(* * * * ? *)")
+    queue_arn = attributes["Attributes"]["QueueArn"]
+    events.put_targets(Rule="each-minute", Targets=[{"Id": "1", "Arn": queue_arn}])
+    deadline = time.monotonic() + 75
+    messages: list[Any] = []
+    while not messages:
+        assert time.monotonic() < deadline, "the schedule did not fire within a minute"
+        answer = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5)
+        messages.extend(answer.get("Messages", []))
+    events.remove_targets(Rule="each-minute", Ids=["1"])
+    events.delete_rule(Name="each-minute")
+    fired = datetime.fromisoformat(json.loads(messages[0]["Body"])["time"])
+    assert fired.second <= 3
 
 
-@pytest.mark.parametrize("ages", [[], [1], [7200], [7200, 7200, 1, 1], [7200, 1, 7200]])
-def test_records_past_retention_are_dropped_from_the_front(ages: list[int]) -> None:
-    now = time.time()
-    records = [{"ApproximateArrivalTimestamp": now - age} for age in ages]
-    shard = {"records": records}
+def test_what_we_replace_in_the_engine_is_still_there(tmp_path: Path) -> None:
+    python = environment("engine", tools=places_in(tmp_path).tools) / "bin" / "python"
+    code = (
+        "from ministack.services import eventbridge, kinesis;"
+        "print(callable(kinesis._expire_records), eventbridge._SCHEDULER_TICK_INTERVAL)"
+    )
+    told = subprocess.run(  # noqa: S603 - our own environment
+        [str(python), "-c", code], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == ["True", "10"]
+
+
+def test_no_record_is_dropped_from_under_a_mapping() -> None:
+    shard = {"records": [{"ApproximateArrivalTimestamp": 0.0}]}
     expire_records({"RetentionPeriodHours": 1, "shards": {"a": shard}})
-    young = ages.index(1) if 1 in ages else len(ages)
-    assert shard["records"] == records[young:]
+    assert len(shard["records"]) == 1
