@@ -46,8 +46,10 @@ class ShardTimes(msgspec.Struct, frozen=True):
     Attributes:
         shard_id: The shard.
         first_ms: Stream time after its first heartbeat of its own; None before that.
-        stream_time_ms: Its stream time, which a child takes over from its parents; None before
-            the first heartbeat of a shard without parents.
+        stream_time_ms: Up to where it lets windows close: its stream time, which a child takes over
+            from its parents, or the beginning of a loss that no heartbeat has ended yet, where that
+            lies before it. None before the first heartbeat of a shard without parents, and where
+            the loss has no beginning.
         active: Neither drained nor waiting for a parent: it holds the watermark back.
     """
 
@@ -148,9 +150,9 @@ class CountStore(Protocol):
         A shard that is new to a generation which has counted already, and whose parents nobody
         knows, starts at the greatest stream time of all shards: a window that is announced must
         not get events on time. `gone` shards are drained as by `SweepStore.drain`, with a loss.
-        One that has no registered child leaves its loss to the shards that the listing brought
-        and that have no parent either; without any such it stays as it is, and holds the
-        watermark back.
+        One that has no registered child leaves its loss to those shards of the listing that are
+        new, or name parents, and have none that is registered; without any such it stays as it
+        is, and holds the watermark back.
 
         Args:
             generation: The stream generation's number.
