@@ -98,6 +98,13 @@ class LiveStream:
             for shard_id, shard in sorted(self.shards().items())
         }
 
+    def open_shards(self) -> list[str]:
+        """Return the shards that take records, in order of their hash keys."""
+        shards = self.shards().values()
+        open_ones = [s for s in shards if "EndingSequenceNumber" not in s["SequenceNumberRange"]]
+        open_ones.sort(key=lambda shard: int(shard["HashKeyRange"]["StartingHashKey"]))
+        return [shard["ShardId"] for shard in open_ones]
+
     def logs(self) -> dict[str, list[Record]]:
         """Return all that was ever put on each shard, in order."""
         return {shard_id: self._log(shard_id) for shard_id in self.parents()}

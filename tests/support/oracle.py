@@ -80,17 +80,23 @@ def recount(logs: dict[str, Log]) -> Recount:
     observed = 0
     while observed + SIZE + LATENESS <= min(firsts):
         observed += SIZE
-    result.rows = _announced(counts, observed, min(lasts))
+    result.rows = announced(counts, observed, min(lasts))
     return result
 
 
-def _announced(
-    counts: Counter[tuple[int, int, str]], observed: int, watermark: int
+def announced(
+    counts: Counter[tuple[int, int, str]],
+    observed: int,
+    watermark: int,
+    *,
+    size: int = SIZE,
+    lateness: int = LATENESS,
 ) -> list[tuple[int, int, str, int, int, int, bool]]:
+    """Return what is announced of counts by (step, window, series) up to a watermark, in order."""
     rows: list[tuple[int, int, str, int, int, int, bool]] = []
     revisions: dict[tuple[int, str], int] = {}
     at = observed
-    while at + SIZE + LATENESS <= watermark:
+    while at + size + lateness <= watermark:
         told = {
             place: n
             for place, n in counts.items()
@@ -109,6 +115,6 @@ def _announced(
                     late = sum(n for s, n in here.items() if max(s, observed) > window)
                     total = sum(here.values())
                     rows.append((at, window, series, revision, total, late, window < observed))
-                window += SIZE
-        at += SIZE
+                window += size
+        at += size
     return sorted(rows)
