@@ -162,8 +162,10 @@ def test_a_predecessor_at_or_before_the_last_heartbeat_proves_nothing() -> None:
         assert count_batch(state, records, {}, RULES, shard_id="s-0").gaps == []
 
 
-def test_the_first_heartbeat_of_a_shard_proves_no_gap() -> None:
-    assert count(beat(6, previous=99)).gaps == []
+def test_a_first_heartbeat_proves_a_gap_only_if_it_names_one_before_it() -> None:
+    assert count(beat(6)).gaps == []
+    batch = count(beat(6, previous=99))  # the shard's beginning was trimmed before it was read
+    assert batch.gaps == [Gap(1, 0, window(6), GapReason.PARENT_LOST)]
 
 
 def test_a_loss_taken_over_from_a_parent_ends_with_the_first_heartbeat() -> None:

@@ -14,7 +14,7 @@ from tidegauge.adapters.memory_state import HeldGeneration, HeldShard
 from tidegauge.domain.close import Closing, SeriesState, StepCount
 from tidegauge.domain.count import CompletedWindow
 from tidegauge.domain.fold import BatchCount, Gap, Quarantined, ShardState
-from tidegauge.domain.lineage import closing_time_ms, is_waiting, registered
+from tidegauge.domain.lineage import closing_time_ms, is_active, registered
 from tidegauge.ports import (
     CloseTransaction,
     CollectTransaction,
@@ -194,7 +194,7 @@ def shard_times(held: HeldGeneration) -> list[ShardTimes]:
             shard_id,
             held.shards[shard_id].first_ms,
             closing_time_ms(line.state),
-            active=not line.drained and not is_waiting(line, lines),
+            active=is_active(line, lines),
         )
         for shard_id, line in sorted(lines.items())
     ]

@@ -248,9 +248,10 @@ class _Fold:
             self._first_stream_time_ms = time_ms
         before_ms = self._stream_time_ms
         processed = NO_FENCE if self._heartbeat is None else self._heartbeat
-        if beat.previous is not None and beat.previous > processed and before_ms is not None:
-            lost_from_ms = before_ms if self._lost_from_ms is None else self._lost_from_ms
-            self._lost_from_ms = min(before_ms, lost_from_ms)
+        if beat.previous is not None and beat.previous > processed:
+            since_ms = before_ms or 0  # 0: from a beginning that nobody has read
+            lost_from_ms = self._lost_from_ms
+            self._lost_from_ms = since_ms if lost_from_ms is None else min(since_ms, lost_from_ms)
         if before_ms is None or time_ms > before_ms:
             self._note_gap(record.sequence_number, time_ms)
             self._set_stream_time(time_ms)

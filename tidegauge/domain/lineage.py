@@ -41,6 +41,16 @@ def is_waiting(shard: ShardLine, shards: Lines) -> bool:
     return any(parent in shards and not shards[parent].drained for parent in shard.parent_ids)
 
 
+def is_active(shard: ShardLine, shards: Lines) -> bool:
+    """Return whether a shard holds the watermark back.
+
+    One that waits does so if it has taken over a loss already: its other parents may lie further
+    ahead, and close nothing behind the loss's beginning before a heartbeat has marked it.
+    """
+    lost = shard.state.lost_from_ms is not None
+    return not shard.drained and (lost or not is_waiting(shard, shards))
+
+
 def ancestry(shard_id: str, parents: Mapping[str, Iterable[str]]) -> list[str]:
     """Return a registered shard and all its registered ancestors, each once, nearest first."""
     line = [shard_id]
@@ -56,9 +66,7 @@ def closing_time_ms(state: ShardState) -> int | None:
     must stay open, though the shard's stream time may be further. Where the parents of a merged
     shard stood apart, the slower one may have lost what the faster one had told of already.
     """
-    if state.stream_time_ms is None or state.lost_from_ms is None:
-        return state.stream_time_ms
-    return min(state.stream_time_ms, state.lost_from_ms) or None
+    return _earlier(state.stream_time_ms, state.lost_from_ms) or None
 
 
 def drained(shards: Lines, shard_id: str, fence: int) -> dict[str, ShardLine]:
@@ -97,8 +105,15 @@ def registered(
     # what is announced lies behind the greatest stream time, whoever has read how far
     started = ShardState(stream_time_ms=_greatest_ms(shard.state for shard in shards.values()))
     for shard_id in fresh:
-        if not is_waiting(after[shard_id], after):
-            after[shard_id] = replace(after[shard_id], state=started)
+        if is_waiting(after[shard_id], after):
+            continue
+        known = not after.keys().isdisjoint(listed[shard_id])
+        if started.stream_time_ms is not None and listed[shard_id] and not known:
+            # its parent came and expired between two listings: nobody has read any of it
+            state = replace(started, lost_from_ms=_hole_ms(shards))
+        else:
+            state = started
+        after[shard_id] = replace(after[shard_id], state=state)
     orphans = [
         shard_id
         for shard_id, parents in listed.items()
@@ -139,6 +154,12 @@ def _loss_ms(shard: ShardLine, *, gone: bool) -> int | None:
 
 def _greatest_ms(states: Iterable[ShardState]) -> int | None:
     return max((s.stream_time_ms for s in states if s.stream_time_ms is not None), default=None)
+
+
+def _hole_ms(shards: Lines) -> int:
+    """Return the stream time from which on a shard that nobody has listed may have had records."""
+    times = [shard.state.stream_time_ms for shard in shards.values() if not shard.drained]
+    return min((time_ms for time_ms in times if time_ms is not None), default=0)
 
 
 def _earlier(one_ms: int | None, other_ms: int | None) -> int | None:

@@ -50,7 +50,8 @@ class ShardTimes(msgspec.Struct, frozen=True):
             from its parents, or the beginning of a loss that no heartbeat has ended yet, where that
             lies before it. None before the first heartbeat of a shard without parents, and where
             the loss has no beginning.
-        active: Neither drained nor waiting for a parent: it holds the watermark back.
+        active: Whether it holds the watermark back: it is neither drained nor waiting for a parent,
+            or waits with a loss that it has taken over from another one.
     """
 
     shard_id: str

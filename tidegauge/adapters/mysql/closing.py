@@ -11,7 +11,7 @@ from tidegauge.adapters.mysql.times import from_sql, to_sql
 from tidegauge.domain.close import Closing, SeriesState, StepCount
 from tidegauge.domain.count import CompletedWindow, Quality
 from tidegauge.domain.fold import Gap
-from tidegauge.domain.lineage import closing_time_ms, is_waiting
+from tidegauge.domain.lineage import closing_time_ms, is_active
 from tidegauge.ports import Frontier, OutboxMessage, ShardTimes
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class MysqlClosing:
                 line.shard_id,
                 first_ms,
                 closing_time_ms(line.state),
-                active=not line.drained and not is_waiting(line, lines),
+                active=is_active(line, lines),
             )
             for line, first_ms in rows
         ]
