@@ -6,20 +6,19 @@ SELECT next_window FROM frontier WHERE generation = %(generation)s AND NOT ended
 -- name: ended_generations
 SELECT generation FROM frontier WHERE ended ORDER BY generation
 
--- Steps that are still open keep their counts: a batch that was given up on may tell of any window.
--- name: counted_windows
-SELECT DISTINCT window_start FROM partial_count
-WHERE generation = %(generation)s AND window_start <= %(last)s AND step < %(before_step)s
-ORDER BY window_start LIMIT %(limit)s
+-- One entry of an index each; DISTINCT would read all that a window holds.
+-- name: next_counted_window
+SELECT MIN(window_start) FROM partial_count
+WHERE generation = %(generation)s AND window_start > %(after)s
 
--- name: ledger_windows
-SELECT DISTINCT window_start FROM ledger
-WHERE generation = %(generation)s AND window_start <= %(last)s
-ORDER BY window_start LIMIT %(limit)s
+-- name: next_ledger_window
+SELECT MIN(window_start) FROM ledger
+WHERE generation = %(generation)s AND window_start > %(after)s
 
 -- name: purge_ledger
 DELETE FROM ledger WHERE generation = %(generation)s AND window_start = %(window_start)s
 
+-- Steps that are still open keep their counts: a batch that was given up on may tell of any window.
 -- name: purge_partial_counts
 DELETE FROM partial_count
 WHERE generation = %(generation)s AND window_start = %(window_start)s AND step < %(before_step)s

@@ -56,11 +56,13 @@ SET rings = rings + 1,
 WHERE generation = %(generation)s AND series IN %(series)s
 
 -- Each of these reads entries of an index for what it tells, not for what the tables hold.
--- name: open_windows
-SELECT COUNT(DISTINCT window_start) FROM (
-  SELECT DISTINCT step, window_start FROM partial_count
-  WHERE generation = %(generation)s AND step >= %(next_window)s
-) AS open_steps
+-- name: next_open_step
+SELECT MIN(step) FROM partial_count
+WHERE generation = %(generation)s AND step > %(after)s AND step >= %(next_window)s
+
+-- name: next_window_of_step
+SELECT MIN(window_start) FROM partial_count
+WHERE generation = %(generation)s AND step = %(step)s AND window_start > %(after)s
 
 -- name: backlog
 SELECT

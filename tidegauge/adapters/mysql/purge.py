@@ -5,10 +5,11 @@ rows; counts of steps that are still to be told stay. Neither shard nor frontier
 """
 
 from datetime import datetime
+from typing import NamedTuple
 
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.queries import query
-from tidegauge.adapters.mysql.times import from_sql, to_sql
+from tidegauge.adapters.mysql.times import BEFORE_ALL, from_sql, to_sql
 from tidegauge.domain.close import CloseRules
 from tidegauge.domain.event_time import LATEST_TIME_MS
 from tidegauge.ports import Destination, Purged
@@ -20,63 +21,81 @@ ROWS_PER_DELETE = 20_000
 
 def purge(database: Database, generation: int, rules: CloseRules) -> Purged:
     """Remove windows and messages, as many as one sweep has time for."""
-    windows, rows = 0, 0
-    finished = True
-    for of_generation, before_ms, last_ms in _spans(database, generation, rules):
-        for window_start in _windows(database, of_generation, before_ms, last_ms):
-            if windows == MAX_WINDOWS or rows >= MAX_ROWS:
-                finished = False
-                break
-            rows += _purge_window(database, of_generation, window_start, before_ms)
-            windows += 1
+    budget = _Budget()
+    for span in _spans(database, generation, rules):
+        _purge_span(database, span, budget)
     messages = [_purge_outbox(database, destination) for destination in Destination]
-    full = any(count == ROWS_PER_DELETE for count in messages)
-    return Purged(windows, sum(messages), finished=finished and not full)
+    finished = not budget.spent and ROWS_PER_DELETE not in messages
+    return Purged(budget.windows, sum(messages), finished)
 
 
-def _spans(database: Database, generation: int, rules: CloseRules) -> list[tuple[int, int, int]]:
-    """Return each generation with its first open step and its last window to purge."""
+class _Span(NamedTuple):
+    """What to purge of a generation: windows up to the last, counts of steps before one."""
+
+    generation: int
+    last: datetime
+    before_step: datetime
+
+
+class _Budget:
+    def __init__(self) -> None:
+        self.windows = 0
+        self.rows = 0
+
+    @property
+    def spent(self) -> bool:
+        return self.windows >= MAX_WINDOWS or self.rows >= MAX_ROWS
+
+
+def _spans(database: Database, generation: int, rules: CloseRules) -> list[_Span]:
     with database.transaction() as cursor:
         cursor.execute(query("ended_generations"))
-        spans = [(int(row[0]), LATEST_TIME_MS, LATEST_TIME_MS) for row in cursor.fetchall()]
+        ended = [int(number) for (number,) in cursor.fetchall()]
         cursor.execute(query("next_window"), {"generation": generation})
         row = cursor.fetchone()
+    end = to_sql(LATEST_TIME_MS)
+    spans = [_Span(number, end, end) for number in ended]
     next_ms = from_sql(row[0]) if row is not None else None
     if next_ms is not None:
         last_ms = next_ms - rules.size_ms - rules.max_event_age_ms
-        spans.append((generation, next_ms, last_ms))
+        spans.append(_Span(generation, to_sql(last_ms), to_sql(next_ms)))
     return spans
 
 
-def _windows(database: Database, generation: int, before_ms: int, last_ms: int) -> list[datetime]:
-    names = {
-        "generation": generation,
-        "before_step": to_sql(before_ms),
-        "last": to_sql(last_ms),
-        "limit": MAX_WINDOWS + 1,
-    }
-    found: set[datetime] = set()
+def _purge_span(database: Database, span: _Span, budget: _Budget) -> None:
+    after = BEFORE_ALL
+    while not budget.spent:
+        window_start = _next_window(database, span, after)
+        if window_start is None:
+            return
+        rows = _purge_window(database, span, window_start)
+        budget.rows += rows
+        budget.windows += rows > 0
+        after = window_start
+
+
+def _next_window(database: Database, span: _Span, after: datetime) -> datetime | None:
+    names = {"generation": span.generation, "after": after}
+    found: list[datetime] = []
     with database.transaction() as cursor:
-        for name in ("counted_windows", "ledger_windows"):
+        for name in ("next_counted_window", "next_ledger_window"):
             cursor.execute(query(name), names)
-            found.update(window_start for (window_start,) in cursor.fetchall())
-    return sorted(found)
+            found += [window for (window,) in cursor.fetchall() if window is not None]
+    return min((window for window in found if window <= span.last), default=None)
 
 
-def _purge_window(
-    database: Database, generation: int, window_start: datetime, before_ms: int
-) -> int:
+def _purge_window(database: Database, span: _Span, window_start: datetime) -> int:
     names = {
-        "generation": generation,
+        "generation": span.generation,
         "window_start": window_start,
-        "before_step": to_sql(before_ms),
+        "before_step": span.before_step,
         "limit": ROWS_PER_DELETE,
     }
     with database.transaction() as cursor:
         rows = cursor.execute(query("purge_ledger"), names)
         deleted = cursor.execute(query("purge_partial_counts"), names)
     rows += deleted
-    while deleted == ROWS_PER_DELETE:
+    while deleted == ROWS_PER_DELETE:  # nobody compares the rest with a ledger
         with database.transaction() as cursor:
             deleted = cursor.execute(query("purge_partial_counts"), names)
         rows += deleted
@@ -86,4 +105,4 @@ def _purge_window(
 def _purge_outbox(database: Database, destination: Destination) -> int:
     names = {"destination": destination.value, "limit": ROWS_PER_DELETE}
     with database.transaction() as cursor:
-        return int(cursor.execute(query("purge_outbox"), names))
+        return cursor.execute(query("purge_outbox"), names)

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from tidegauge.adapters.mysql import failures, lineage
 from tidegauge.adapters.mysql.closing import completed_window
@@ -10,14 +12,18 @@ from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.outbox import add_messages
 from tidegauge.adapters.mysql.purge import purge
 from tidegauge.adapters.mysql.queries import query
+from tidegauge.adapters.mysql.times import BEFORE_ALL
 from tidegauge.domain.announcement import announce
 from tidegauge.domain.close import CloseRules
 from tidegauge.domain.event import Event
 from tidegauge.ports import Backlog, Destination, OutboxMessage, Purged, ShardProgress
 
+if TYPE_CHECKING:
+    from pymysql.cursors import Cursor
+
 PATIENCE_SECONDS = 300
 _LOCK = "tidegauge.sweep"
-_BEFORE_ALL = "1000-01-01"
+MAX_OPEN_WINDOWS = 1_000
 
 
 class MysqlSweepStore:
@@ -87,16 +93,13 @@ class MysqlSweepStore:
         return purge(self._database, generation, rules)
 
     def backlog(self, generation: int) -> Backlog:
-        """Return what waits."""
-        names = {"generation": generation}
+        """Return what waits; of open windows no more than `MAX_OPEN_WINDOWS` are counted."""
         with self._database.transaction() as cursor:
-            cursor.execute(query("backlog"), names)
+            cursor.execute(query("backlog"), {"generation": generation})
             row = cursor.fetchone() or (None, 0, 0, 0)
             next_window, gaps, outbox_age_ms, unjudged = row
-            since = _BEFORE_ALL if next_window is None else next_window
-            cursor.execute(query("open_windows"), {**names, "next_window": since})
-            found = cursor.fetchone() or (0,)
-        return Backlog(int(found[0]), int(gaps), int(outbox_age_ms), int(unjudged))
+            open_windows = _open_windows(cursor, generation, next_window or BEFORE_ALL)
+        return Backlog(open_windows, int(gaps), int(outbox_age_ms), int(unjudged))
 
     def ring_again(self, limit: int) -> int:
         """Put a doorbell in the outbox for each series that waits too long; return how many."""
@@ -117,3 +120,26 @@ class MysqlSweepStore:
                 names = {"generation": generation, "series": [name.encode() for name in rung]}
                 cursor.execute(query("note_rung"), {**names, **patience})
         return len({(row.generation, row.series) for row in rows})
+
+
+def _open_windows(cursor: "Cursor", generation: int, next_window: datetime) -> int:
+    """Return how many windows have counts of a step that is not closed yet."""
+    found: set[datetime] = set()
+    names = {"generation": generation, "next_window": next_window}
+    step = _first(cursor, "next_open_step", {**names, "after": BEFORE_ALL})
+    while step is not None:
+        of_step = {"generation": generation, "step": step}
+        window = _first(cursor, "next_window_of_step", {**of_step, "after": BEFORE_ALL})
+        while window is not None:
+            found.add(window)
+            if len(found) == MAX_OPEN_WINDOWS:
+                return MAX_OPEN_WINDOWS
+            window = _first(cursor, "next_window_of_step", {**of_step, "after": window})
+        step = _first(cursor, "next_open_step", {**names, "after": step})
+    return len(found)
+
+
+def _first(cursor: "Cursor", name: str, names: Mapping[str, object]) -> datetime | None:
+    cursor.execute(query(name), names)
+    row = cursor.fetchone()
+    return None if row is None else row[0]

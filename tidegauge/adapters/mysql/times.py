@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import overload
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - DATETIME has no zone; the session's is UTC
+BEFORE_ALL = datetime(1000, 1, 1)  # noqa: DTZ001 - the first that DATETIME is sure to hold
 _MILLISECOND = timedelta(milliseconds=1)
 
 
