@@ -126,8 +126,13 @@ class MappingDriver:
         self._chance.shuffle(ready)
         return ready
 
-    def offer(self, poller: Poller) -> bool:
-        """Offer a shard's next batch to the function; return whether the shard moved on."""
+    def offer(self, poller: Poller, invoke: Invoke | None = None) -> bool:
+        """Offer a shard's next batch; return whether the shard moved on.
+
+        Args:
+            poller: Of `pollers`. No two threads may offer for the same one.
+            invoke: The function, where another of its processes shall take this batch.
+        """
         start = poller.position
         if self._chance.random() < self._redelivers:
             start = self._chance.choice(poller.taken[-3:])
@@ -139,7 +144,7 @@ class MappingDriver:
             return ended
         last = int(records[-1]["SequenceNumber"])
         try:
-            self._invoke(lambda_event(poller.shard_id, records))
+            (invoke or self._invoke)(lambda_event(poller.shard_id, records))
         except TidegaugeError as error:
             self.refused[type(error).__name__] += 1
             return False

@@ -217,10 +217,16 @@ class ReshardedWorld:
         self._lost.clear()
         self.base_ms = self.clock.now_ms() // self.size_ms * self.size_ms
 
-    def come_to_an_end(self) -> None:
-        """Let time pass until every window that has events is closed and every shard is drained."""
-        until_ms = self.clock.now_ms() + self.size_ms + self.lateness_ms
-        for _ in range(30):
+    def come_to_an_end(self, until_ms: int | None = None) -> None:
+        """Let time pass until everything is closed and every closed shard is drained.
+
+        Args:
+            until_ms: The watermark to reach; None for one that closes all windows with events.
+        """
+        if until_ms is None:
+            until_ms = self.clock.now_ms() + self.size_ms + self.lateness_ms
+        for _ in range(50):
+            self.clock.wait_until_ms(self.clock.now_ms() + 100)
             swept = self.minute()
             drained = {name for name, shard in self.shards().items() if shard.drained}
             if (swept.watermark_ms or 0) >= until_ms and self.closed_shards() <= drained:
