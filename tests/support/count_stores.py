@@ -36,6 +36,10 @@ class Stores(Protocol):
         """Return another process' view of the same store."""
         ...
 
+    def rival(self) -> SweepStore:
+        """Return another sweep's view of the same store."""
+        ...
+
     def close(self) -> None:
         """Let go of connections."""
         ...
@@ -52,6 +56,9 @@ class MemoryStores:
     def fresh(self) -> CountStore:
         return self.counts
 
+    def rival(self) -> SweepStore:
+        return self.sweeps
+
     def close(self) -> None:
         pass
 
@@ -65,7 +72,7 @@ class MysqlStores:
         migrate(self._database())
         self.counts = MysqlCountStore(self._database())
         self.outbox = MysqlOutbox(self._database())
-        self.sweeps = MysqlSweepStore(self._database(), self._database(), size_ms=SIZE)
+        self.sweeps = self.rival()
 
     def _database(self) -> Database:
         database = Database.from_settings(DatabaseSettings(database_url=self._url))
@@ -74,6 +81,9 @@ class MysqlStores:
 
     def fresh(self) -> CountStore:
         return MysqlCountStore(self._database())
+
+    def rival(self) -> SweepStore:
+        return MysqlSweepStore(self._database(), self._database(), size_ms=SIZE)
 
     def close(self) -> None:
         for database in self._open:

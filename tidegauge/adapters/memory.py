@@ -114,7 +114,8 @@ class MemoryCountStore:
         for step_ms in [s for s in held.counts if s < closing.next_window_ms]:
             del held.counts[step_ms]  # announced, and never asked for again
         self._put(messages)
-        held.purge(age_ms=self._size_ms + self._max_event_age_ms)
+        age_ms = self._max_event_age_ms
+        held.purge(held.last_past_ms(size_ms=self._size_ms, max_event_age_ms=age_ms))
 
     # --- outbox
 

@@ -85,21 +85,18 @@ class HeldGeneration:
         """Note that a whole listing is registered."""
         self.frontier = replace(self.frontier, listed=True)
 
-    def purge(self, *, age_ms: int) -> int:
-        """Forget the windows that no event is accepted for any more; return how many.
+    def last_past_ms(self, *, size_ms: int, max_event_age_ms: int) -> int | None:
+        """Return the last window that no event is accepted for any more; None for none."""
+        next_ms = self.frontier.next_window_ms
+        return None if next_ms is None else next_ms - size_ms - max_event_age_ms
 
-        Args:
-            age_ms: Window length + greatest age of an event.
-        """
+    def purge(self, last_ms: int | None) -> int:
+        """Forget what decides about events of the windows up to one; return how many windows."""
         ledgers = [shard.ledger for shard in self.shards.values()]
         held = set(self.in_window).union(*ledgers)
-        next_ms = self.frontier.next_window_ms
-        if not self.frontier.ended:
-            held = {w for w in held if next_ms is not None and w + age_ms <= next_ms}
-        for window_ms in held:
+        past = {window_ms for window_ms in held if last_ms is not None and window_ms <= last_ms}
+        for window_ms in past:
             self.in_window.pop(window_ms, None)
             for ledger in ledgers:
                 ledger.pop(window_ms, None)
-        if self.frontier.ended:
-            self.counts.clear()
-        return len(held)
+        return len(past)

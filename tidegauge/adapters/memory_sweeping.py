@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tidegauge.adapters.memory import MemoryCountStore
 from tidegauge.domain.close import CloseRules
 from tidegauge.domain.event import Event
+from tidegauge.domain.event_time import LATEST_TIME_MS
 from tidegauge.domain.lineage import drained, is_waiting
 from tidegauge.domain.skipped_batch import skipped_batch, windows_of
 from tidegauge.ports import Backlog, Purged, ShardProgress
@@ -96,10 +97,14 @@ class MemorySweepStore:
 
     def purge(self, generation: int, rules: CloseRules) -> Purged:
         """Remove what nobody will compare or send again; sent messages are forgotten at once."""
-        ended = [held for held in self._store.generations() if held.frontier.ended]
-        age_ms = rules.size_ms + rules.max_event_age_ms
-        windows = sum(held.purge(age_ms=age_ms) for held in ended)
-        windows += self._store.held(generation).purge(age_ms=age_ms)
+        windows = 0
+        for ended in self._store.generations():
+            if ended.frontier.ended:
+                windows += ended.purge(LATEST_TIME_MS)
+                ended.counts.clear()
+        held = self._store.held(generation)
+        age_ms = rules.max_event_age_ms
+        windows += held.purge(held.last_past_ms(size_ms=rules.size_ms, max_event_age_ms=age_ms))
         return Purged(windows=windows, messages=0, finished=True)
 
     def backlog(self, generation: int) -> Backlog:
