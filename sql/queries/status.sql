@@ -56,3 +56,9 @@ SELECT COUNT(*), COALESCE(TIMESTAMPDIFF(SECOND, MIN(created_at), UTC_TIMESTAMP(3
 SELECT reason, COUNT(*) FROM (
   SELECT reason FROM quarantine WHERE generation = %(generation)s LIMIT %(limit)s
 ) AS some GROUP BY reason ORDER BY reason
+
+-- name: status_server
+SELECT UTC_TIMESTAMP(3), VERSION()
+
+-- name: status_cipher
+SHOW SESSION STATUS LIKE 'Ssl_cipher'

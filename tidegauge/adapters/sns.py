@@ -65,17 +65,21 @@ class AlertSink:
             Misconfigured: The topic is missing or may not be published to.
             BrokenInvariant: A payload is no alert; we wrote it ourselves.
         """
-        client = self._client
         for message in messages:
-            alert = _decoded(message)
-            with aws_call(f"publishing alert {alert.id}"):
-                client.publish(
-                    TopicArn=self._topic_arn,
-                    Subject=subject_of(alert.subject),
-                    Message=body_of(alert),
-                    MessageStructure="json",
-                    MessageAttributes=attributes_of(alert.attributes),
-                )
+            self.publish(_decoded(message))
+
+    def publish(self, alert: Alert) -> str:
+        """Publish one alert; return the message id that SNS gives it. Raises as `send`."""
+        client = self._client
+        with aws_call(f"publishing alert {alert.id}"):
+            answer = client.publish(
+                TopicArn=self._topic_arn,
+                Subject=subject_of(alert.subject),
+                Message=body_of(alert),
+                MessageStructure="json",
+                MessageAttributes=attributes_of(alert.attributes),
+            )
+        return answer.get("MessageId", "")
 
 
 def body_of(alert: Alert) -> str:

@@ -10,12 +10,15 @@ from typing import Any, Final
 import msgspec
 
 from tidegauge.domain.event_time import format_time
-from tidegauge.domain.incident import AlertKind, Finding, Incident
+from tidegauge.domain.incident import AlertKind, Finding, Incident, Severity
 from tidegauge.domain.verdict import Judgement, Verdict
 
 # SNS takes subjects of printable ASCII below 100 characters.
 _SUBJECT_CHARACTERS: Final = 99
 _SERIES_CHARACTERS: Final = 48
+
+# The `kind` of an alert that tells of nothing.
+TEST_KIND: Final = "test"
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -82,6 +85,52 @@ def alert_of(
             "severity": incident.severity.value,
             "kind": kind.value,
         },
+    )
+
+
+def trial_alert(
+    series: str, direction: str, severity: Severity, *, at_ms: int, nonce: str
+) -> Alert:
+    """Return an alert that says it is a test, with the attributes and fields of a real one.
+
+    Args:
+        series: As a real one would bear it, so that filter policies can be tried; so are the next.
+        direction: `low` or `high`.
+        severity: How bad.
+        at_ms: When it is sent, ms since the epoch.
+        nonce: Makes its id its own.
+    """
+    at = format_time(at_ms)
+    attributes = {
+        "series": series,
+        "direction": direction,
+        "severity": severity.value,
+        "kind": TEST_KIND,
+    }
+    body: dict[str, Any] = {
+        **attributes,
+        "test": nonce,
+        "incident": "",
+        **dict.fromkeys(("since", "window_start", "window_end", "span_start"), at),
+        **dict.fromkeys(("revision", "windows", "actual", "anomalous_windows"), 0),
+        **dict.fromkeys(("expected", "lower", "upper"), 0.0),
+        "tail_probability": 1.0,
+    }
+    name = _printable(series, _SERIES_CHARACTERS)
+    subject = _printable(f"TEST, nothing is wrong: {name}", _SUBJECT_CHARACTERS)
+    lines = [
+        "This is a test of Tidegauge's alerts. Nothing is wrong, and nothing has to be done.",
+        "",
+        f"Sent      {at}",
+        f"Would be  {severity.value}, too {direction}, series {series}",
+        f"Test      {nonce}",
+    ]
+    return Alert(
+        id=blake2b(msgspec.json.encode(body), digest_size=16).hexdigest(),
+        subject=subject,
+        text="\n".join(lines) + "\n",
+        json=body,
+        attributes=attributes,
     )
 
 
