@@ -27,6 +27,7 @@ from tidegauge.ports.outbox import (
     StoredMessage,
     alert_message,
 )
+from tidegauge.ports.source import EventSource, SourceBatch
 from tidegauge.ports.stream import (
     Clock,
     FailedBatch,
@@ -57,6 +58,7 @@ __all__ = [
     "CollectTransaction",
     "CountStore",
     "Destination",
+    "EventSource",
     "FailedBatch",
     "FailedBatches",
     "Frontier",
@@ -75,6 +77,7 @@ __all__ = [
     "ShardProgress",
     "ShardTimes",
     "SliceLimits",
+    "SourceBatch",
     "StoredMessage",
     "StreamEntry",
     "StreamIdentity",
