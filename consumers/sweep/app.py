@@ -109,6 +109,8 @@ def report(swept: Swept) -> None:
         logger.error("the events stream is not read as it should be", fault=fault)
     if swept.lost_events:
         logger.error("the mapping gave up on events", lost_events=swept.lost_events)
+    for name in swept.unreadable:
+        logger.error("no failed batch can be read from this object", object=name)
     for failure in swept.failures:
         logger.error("left to the next sweep", kind=type(failure).__name__, error=str(failure))
     for metric, value in measured(swept).items():

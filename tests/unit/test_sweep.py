@@ -1,6 +1,6 @@
 """The sweep: registers, beats where it is the clock, closes, rings, publishes; one at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -15,6 +15,7 @@ from tidegauge.ports import (
     Destination,
     FailedBatch,
     OutboxMessage,
+    PutPosition,
     ShardListing,
     StreamEntry,
     StreamReading,
@@ -48,6 +49,20 @@ def test_six_rounds_a_minute_are_spread_over_it_and_close_as_they_go() -> None:
     world.sweep()
     times = [beat.event_time_ms - BASE for _, beat in beats(world, "shardId-000000000000")]
     assert times == [0, 10_000, 20_000, 30_000, 40_000, 50_000]
+
+
+def test_rounds_that_a_slow_one_has_used_up_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = LiveWorld(rounds=12)
+    put = world.stream.put
+
+    def slow(entries: Sequence[StreamEntry]) -> list[PutPosition]:
+        world.clock.time_ms += 12_000
+        return put(entries)
+
+    monkeypatch.setattr(world.stream, "put", slow)
+    world.sweep()
+    times = [beat.event_time_ms - BASE for _, beat in beats(world, "shardId-000000000000")]
+    assert times == [0, 12_000, 24_000, 36_000, 48_000]
 
 
 def test_a_recreated_stream_begins_a_chain_of_its_own() -> None:
@@ -210,7 +225,8 @@ def test_what_is_no_failed_batch_of_this_stream_is_read_once_and_left_alone() ->
     world = LiveWorld()
     world.put(at=1000)
     world.failed.kept = {"nonsense": None, "other": batch_of(world, "arn:another")}
-    assert world.sweep().lost_events == 0
+    swept = world.sweep()
+    assert (swept.lost_events, swept.unreadable) == (0, ["nonsense"])
     assert world.sweep(1).lost_events == 0
     assert world.failed.reads == ["nonsense", "other"]
 

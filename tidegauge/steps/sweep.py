@@ -41,6 +41,7 @@ MESSAGES_PER_SWEEP = 20_000
 RINGS_PER_SWEEP = 1_000
 FAILURES_PER_SWEEP = 20
 MINUTE_MS = 60_000
+LAST_ROUND_MS = 56_000
 
 
 class Swept(msgspec.Struct):
@@ -52,6 +53,7 @@ class Swept(msgspec.Struct):
         drained: Closed shards that were found read to their end.
         ended: Generations that were ended since a later one has followed.
         lost_events: Events in batches that the stream's reader gave up on.
+        unreadable: Names of such batches that cannot be read: what they lost, nobody knows.
         completed: Completed windows announced, corrections included.
         watermark_ms: The stream's watermark; None while some shard has no stream time.
         watermark_lag_ms: How far it lies behind the clock; None where a producer is the clock, or
@@ -70,6 +72,7 @@ class Swept(msgspec.Struct):
     drained: int = 0
     ended: int = 0
     lost_events: int = 0
+    unreadable: list[str] = []
     completed: int = 0
     watermark_ms: int | None = None
     watermark_lag_ms: int | None = None
@@ -160,12 +163,23 @@ class Sweep:
             swept.rung = self._sweeps.ring_again(RINGS_PER_SWEEP)
         self._publish(swept)
         if lineage is not None:
-            for number in range(1, self._rounds):
-                self._clock.wait_until_ms(began_ms + number * MINUTE_MS // self._rounds)
+            for due_ms in self._later_rounds(began_ms):
+                self._clock.wait_until_ms(due_ms)
                 self._round(swept, lineage)
                 self._publish(swept)
             self._tell(swept, lineage.generation)
         return swept
+
+    def _later_rounds(self, began_ms: int) -> Iterator[int]:
+        """Yield when each further round is due; one that the round before has used up is left out.
+
+        The next sweep comes a minute after this one, and wants to find it gone.
+        """
+        for number in range(1, self._rounds):
+            due_ms = began_ms + number * MINUTE_MS // self._rounds
+            next_ms = began_ms + (number + 1) * MINUTE_MS // self._rounds
+            if self._clock.now_ms() < min(next_ms, began_ms + LAST_ROUND_MS):
+                yield due_ms
 
     def _lineage(self) -> Lineage:
         identity = self._stream.identity()
@@ -236,6 +250,7 @@ class Sweep:
             batch = self._failed_batches.read(name)
             if batch is None or batch.stream_arn != arn:
                 self._no_failures.add(name)
+                swept.unreadable += [] if batch else [name]
                 continue
             decoded = decode_records(batch.records, self._series_by)
             events = [i for record in decoded for i in record.items if isinstance(i, Event)]
