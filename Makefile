@@ -1,6 +1,6 @@
 # Needs make and Python 3.11 or newer; everything else is set up under .tidegauge and .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt check test unit build run down status invoke e2e constraints
+.PHONY: help setup fmt check test unit build run live down status invoke e2e constraints
 SHELL := /bin/sh
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -61,7 +61,10 @@ build: setup ## build the functions as the local engine runs them
 run: setup ## start everything, replay a recorded storm, show counts and alerts
 	@$(BIN)/tidegauge up --replay
 
-down: setup ## stop everything that `make run` started
+live: setup ## a second stack that counts simulated events as they happen: WINDOW_SECONDS=20 make live
+	@$(BIN)/tidegauge live
+
+down: setup ## stop everything that `make run` and `make live` started
 	@$(BIN)/tidegauge down
 
 status: setup ## what runs, and where

@@ -17,6 +17,7 @@ from tests.support.embedded import (
     places_in,
 )
 from tests.support.kinesis_standin import kinesis_server
+from tests.support.live import LiveStack, live_stack
 from tidegauge.settings import DatabaseAddress
 
 # A busy machine is no failure. CI runs the same examples each time; a laptop looks for new ones.
@@ -76,5 +77,19 @@ def stack(places: Places, database_address: DatabaseAddress) -> Iterator[Running
     with (
         empty_database(database_address) as url,
         deployed_stack(places, DatabaseAddress.from_url(url)) as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="session")
+def live(
+    tmp_path_factory: pytest.TempPathFactory, database_address: DatabaseAddress
+) -> Iterator[LiveStack]:
+    """A live stack with windows of 20 seconds, whose clock runs since a minute."""
+    with (
+        empty_database(database_address) as url,
+        live_stack(
+            places_in(tmp_path_factory.mktemp("live")), DatabaseAddress.from_url(url)
+        ) as running,
     ):
         yield running

@@ -58,14 +58,13 @@ def make_database(address: DatabaseAddress) -> None:
     """
     name = address.database.replace("`", "``")
     settings = DatabaseSettings(database_url=url_of(address))
-    options = {"ssl": ssl.create_default_context()} if settings.needs_tls(address) else {}
     try:
         connection = pymysql.connect(
             host=address.host,
             port=address.port,
             user=address.user,
             password=address.password,
-            **options,
+            ssl=ssl.create_default_context() if settings.needs_tls(address) else None,
         )
         with connection, connection.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")

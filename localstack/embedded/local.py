@@ -32,13 +32,17 @@ class Ports:
     sagemaker: int = 0
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> "Ports":
+    def from_env(cls, env: Mapping[str, str], stack: str = "") -> "Ports":
         """Read TIDEGAUGE_ENGINE_PORT, TIDEGAUGE_DATABASE_PORT and TIDEGAUGE_SAGEMAKER_PORT.
+
+        Args:
+            env: Where they stand.
+            stack: Stands before the server's name, for the stack that is not that of `make run`.
 
         Raises:
             InvalidInput: one is no port.
         """
-        return cls(*(_port(env, f"TIDEGAUGE_{name}_PORT") for name in _SERVERS))
+        return cls(*(_port(env, f"TIDEGAUGE_{stack}{name}_PORT") for name in _SERVERS))
 
 
 _SERVERS = ("ENGINE", "DATABASE", "SAGEMAKER")

@@ -2,7 +2,10 @@
 
 import typer
 
+from tidegauge.cli.alert import register as register_alert
 from tidegauge.cli.database import register as register_database
+from tidegauge.cli.doctor import register as register_doctor
+from tidegauge.cli.live import register as register_live
 from tidegauge.cli.local import register as register_local
 from tidegauge.cli.replay import register as register_replay
 
@@ -15,5 +18,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 register_local(app)
+register_live(app)
 register_replay(app)
 register_database(app)
+register_doctor(app)
+register_alert(app)

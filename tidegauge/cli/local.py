@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from embedded.report import Report
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+_Live = Annotated[bool, typer.Option("--live", help="The stack of `make live` alone.")]
 _FOUND_WRONG = 1
 
 
@@ -52,43 +53,53 @@ def up(
         raise typer.Exit(_FOUND_WRONG)
 
 
-def down(as_json: _AsJson = False) -> None:
-    """Stop all that `up` started. The database keeps its data for the next time."""
-    local, _ = _local_stack()
-    stopped = local.down()
+def down(live: _Live = False, as_json: _AsJson = False) -> None:
+    """Stop all that `up` and `live` started. Databases keep their data for the next time."""
+    stopped = [f"{name} (live)" for name in _live_stack().down()]
+    if not live:
+        stopped = [*_local_stack()[0].down(), *stopped]
     if as_json:
         typer.echo(msgspec.json.encode({"stopped": stopped}).decode())
     else:
         typer.echo(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
 
 
-def status(as_json: _AsJson = False) -> None:
-    """Show what runs, and where. Exit code 1 if some of it is down."""
-    local, _ = _local_stack()
-    running = local.running()
-    servers = dict(local.servers())
-    if as_json:
-        told = {"up": running is not None, "servers": servers}
-        typer.echo(msgspec.json.encode(told).decode())
-    elif running is not None:
-        _print_running(running, as_json=False)
-    else:
-        for name, address in servers.items():
-            typer.echo(f"{name:<20}{address or 'down'}")
-        typer.echo("Start it with `make run` or `tidegauge up`.")
-    if running is None:
-        raise typer.Exit(_FOUND_WRONG)
+def status(live: _Live = False, as_json: _AsJson = False) -> None:
+    """Show what runs and how counting stands: silent, stalled and incomplete told apart.
+
+    Looks at the local stacks that are up, and at the stream of the environment: EVENTS_STREAM with
+    DATABASE_URL or DATABASE_SECRET_ARN. HEARTBEATS, WINDOW_SECONDS, ALLOWED_LATENESS_SECONDS and
+    HEARTBEATS_PER_MINUTE are as its functions have them. Exit code 1 if it is stalled, incomplete
+    or down.
+    """
+    from tidegauge.cli.status import show_status
+
+    show_status(live=live, as_json=as_json)
 
 
-def _local_stack() -> "tuple[LocalStack, Places]":
+def require_repository() -> None:
+    """Raise InvalidInput where there is no clone of the repository."""
     if importlib.util.find_spec("embedded") is None:
         msg = "the local stack is part of the repository: clone it and run `make run` there"
         raise InvalidInput(msg)
+
+
+def _local_stack() -> "tuple[LocalStack, Places]":
+    require_repository()
     from embedded.local import LocalStack
     from embedded.places import default_places
 
     places = default_places()
     return LocalStack.from_env(places), places
+
+
+def _live_stack() -> "LocalStack":
+    require_repository()
+    from embedded.live import settings_at
+    from embedded.places import live_places
+
+    places = live_places()
+    return settings_at(places).stack(places)
 
 
 def _print_running(running: "Running", *, as_json: bool) -> None:

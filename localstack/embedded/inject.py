@@ -1,0 +1,75 @@
+"""Injects a fault into the simulator of a live stack that is up.
+
+Takes a fault as people write it, gives it to the function as a variable and starts the function
+anew. What it then puts a second time has the same ids, so that only what the fault changes changes.
+"""
+
+import json
+import time
+
+from embedded.local import Running
+from tidegauge.domain.errors import InvalidInput
+from tidegauge.domain.event_time import format_time
+from tidegauge.domain.simulation import Fault
+from tidegauge.simulator_settings import SimulatorSettings, fault_of
+
+VARIABLE = "SIMULATOR_FAULTS"
+UPDATE_SECONDS = 30.0
+_POLL_SECONDS = 0.1
+# A fault that is over stays as long as its minute may be put again.
+_KEPT_MS = 600_000
+
+
+def inject(running: Running, text: str, *, lasting: str, now_ms: int) -> Fault:
+    """Let a fault begin with the next tick.
+
+    Args:
+        running: The stack.
+        text: `KIND:TYPE`, such as `silence:order.placed`; or with `@START+DURATION` behind it.
+        lasting: For how long, where the text does not say it; such as `3m`.
+        now_ms: The time, ms since the epoch.
+
+    Raises:
+        InvalidInput: there is no such fault or type, or the engine did not take it in time.
+    """
+    name = running.outputs.simulator_function_name
+    if not name:
+        msg = "this stack has no simulator: faults are injected into that of `make live`"
+        raise InvalidInput(msg)
+    functions = running.engine.session().functions
+    variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    settings = SimulatorSettings.from_env(variables)
+    names = [kind.name for kind in settings.types()]
+    start_ms = now_ms - now_ms % settings.tick_ms + 2 * settings.tick_ms
+    if "@" not in text:
+        text = f"{text}@{format_time(start_ms)}+{lasting}"
+    try:
+        fault = fault_of(text, names, now_ms=start_ms)
+    except InvalidInput as error:
+        msg = f"--inject {error}"
+        raise InvalidInput(msg) from error
+    earlier = [part.strip() for part in settings.simulator_faults.split(",") if part.strip()]
+    kept = [part for part in earlier if fault_of(part, names).end_ms > now_ms - _KEPT_MS]
+    variables = {**variables, VARIABLE: ",".join([*kept, text])}
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+    _await_update(running, name)
+    # The engine ends what runs of a function that is changed, in the midst of its minute.
+    functions.invoke(
+        FunctionName=name,
+        InvocationType="Event",
+        Payload=json.dumps({"time": format_time(now_ms)}).encode(),
+    )
+    return fault
+
+
+def _await_update(running: Running, name: str) -> None:
+    functions = running.engine.session().functions
+    deadline = time.monotonic() + UPDATE_SECONDS
+    while True:
+        configuration = functions.get_function_configuration(FunctionName=name)
+        if configuration["LastUpdateStatus"] == "Successful":
+            return
+        if time.monotonic() > deadline:
+            msg = f"the engine did not change the simulator within {UPDATE_SECONDS:.0f} s"
+            raise InvalidInput(msg)
+        time.sleep(_POLL_SECONDS)

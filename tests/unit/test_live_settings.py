@@ -1,0 +1,149 @@
+"""The live stack: what follows from the length of its windows, and what keeps it apart."""
+
+import os
+import re
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from embedded.live import LiveSettings, keep_settings, settings_at
+from embedded.local import Ports, given_database
+from embedded.places import REPOSITORY, Places, default_places, live_places
+from embedded.processes import ProcessRecord, start_identity
+from embedded.standin import STORM_MODEL
+from sagemaker_standin.fit_young import fit_young, main
+from tidegauge.adapters.model_file import read_model
+from tidegauge.domain.errors import InvalidInput, Misconfigured
+from tidegauge.domain.features import FEATURE_NAMES, expected_count, feature_matrix
+
+
+@pytest.mark.parametrize(
+    ("size", "lateness", "beats", "tick"),
+    [(10, 10, 12, 2), (20, 10, 12, 2), (60, 12, 4, 10), (300, 60, 1, 10), (3600, 60, 1, 10)],
+)
+def test_all_follows_from_the_length_of_a_window(
+    size: int, lateness: int, beats: int, tick: int
+) -> None:
+    settings = LiveSettings.from_env({"WINDOW_SECONDS": str(size)})
+    assert settings.windows.allowed_lateness_seconds == lateness
+    assert settings.heartbeats_per_minute == beats
+    assert settings.simulator.simulator_tick_seconds == tick
+    # What is put a tick after it happened has to be on time.
+    assert settings.windows.allowed_lateness_seconds > tick or size >= 60
+    busiest = max(kind.per_minute for kind in settings.simulator.types())
+    assert busiest * size / 60 == pytest.approx(300)
+
+
+def test_windows_are_those_of_production_unless_told_otherwise() -> None:
+    assert LiveSettings.from_env({}).windows.window_seconds == 300
+    assert LiveSettings.from_env({}).wanted.heartbeats == "sweep"
+
+
+def test_what_is_given_stands() -> None:
+    env = {
+        "WINDOW_SECONDS": "20",
+        "ALLOWED_LATENESS_SECONDS": "5",
+        "HEARTBEATS_PER_MINUTE": "6",
+        "ENOUGH_WINDOWS": "24",
+        "SIMULATOR_TYPES": "a:1,b:2",
+        "SIMULATOR_RATE": " ",
+    }
+    passed = LiveSettings.from_env(env).wanted.parameters
+    assert passed["AllowedLatenessSeconds"] == "5"
+    assert passed["HeartbeatsPerMinute"] == "6"
+    assert passed["EnoughWindows"] == "24"
+    assert passed["SimulatorTypes"] == "a:1,b:2"
+    assert passed["SimulatorRate"] == "1"
+
+
+def test_every_parameter_of_a_live_stack_is_the_templates() -> None:
+    template = (REPOSITORY / "template.yaml").read_text()
+    declared = re.findall(r"^  (\w+):$", template.split("\nConditions:")[0], re.MULTILINE)
+    assert set(LiveSettings.from_env({}).wanted.parameters) <= set(declared)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("WINDOW_SECONDS", "5", "between 10 and 3600"),
+        ("WINDOW_SECONDS", "70", "must divide a day"),
+        ("HEARTBEATS_PER_MINUTE", "13", "between 1 and 12"),
+        ("ENOUGH_WINDOWS", "5", "between 6 and"),
+        ("SIMULATOR_TYPES", "a", "must name event types"),
+        ("SIMULATOR_FAULTS", "flood:a", "must have the form"),
+    ],
+)
+def test_a_wrong_setting_is_said_by_its_name(name: str, value: str, said: str) -> None:
+    with pytest.raises(Misconfigured, match=f"{name} .*{said}"):
+        LiveSettings.from_env({name: value})
+
+
+def test_it_never_shares_a_state_folder_with_make_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert live_places().state != default_places().state
+    monkeypatch.setenv("TIDEGAUGE_STATE", str(tmp_path))
+    monkeypatch.setenv("TIDEGAUGE_LIVE_STATE", str(tmp_path))
+    with pytest.raises(InvalidInput, match="TIDEGAUGE_LIVE_STATE must be another folder"):
+        live_places()
+
+
+def test_a_database_that_belongs_to_either_stack_is_not_taken_for_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # `tidegauge status` tells people to export it.
+    monkeypatch.setenv("TIDEGAUGE_STATE", str(tmp_path / "run"))
+    monkeypatch.setenv("TIDEGAUGE_LIVE_STATE", str(tmp_path / "live"))
+    for places in (default_places(), live_places()):
+        places.password.parent.mkdir(parents=True)
+        places.password.write_text(f"of-{places.state.name}")
+        url = f"mysql://tidegauge:of-{places.state.name}@127.0.0.1:3307/tidegauge"
+        assert given_database({"DATABASE_URL": url}) is None
+    other = given_database({"DATABASE_URL": "mysql://me:mine@127.0.0.1:3306/counts"})
+    assert other is not None
+    assert other.database == "counts"
+    assert given_database({}) is None
+
+
+def test_both_stacks_may_have_ports_of_their_own() -> None:
+    env = {"TIDEGAUGE_ENGINE_PORT": "4566", "TIDEGAUGE_LIVE_ENGINE_PORT": "4577"}
+    assert (Ports.from_env(env).engine, Ports.from_env(env, "LIVE_").engine) == (4566, 4577)
+
+
+def test_who_comes_back_to_a_running_stack_need_not_repeat_its_settings(tmp_path: Path) -> None:
+    places = Places(tmp_path)
+    started = LiveSettings.from_env({"WINDOW_SECONDS": "20", "SIMULATOR_SEED": "7"})
+    keep_settings(places, started)
+    assert settings_at(places, {}).windows.window_seconds == 300  # nothing runs
+    own = ProcessRecord(os.getpid(), start_identity(os.getpid()) or "", 4566)
+    (places.state / "engine.pid").write_bytes(msgspec.json.encode(own))
+    assert settings_at(places, {}) == started
+    again = settings_at(places, {"ENOUGH_WINDOWS": "12"})
+    assert (again.enough_windows, again.windows.window_seconds) == (12, 20)
+
+
+def test_the_model_of_a_live_stack_follows_its_windows() -> None:
+    models = [LiveSettings.from_env({"WINDOW_SECONDS": size}).model for size in ("20", "300")]
+    assert models[0].made_from(REPOSITORY) != models[1].made_from(REPOSITORY)
+    assert models[0].made_from(REPOSITORY) != STORM_MODEL.made_from(REPOSITORY)
+
+
+@pytest.mark.parametrize("size_ms", [20_000, 300_000])
+def test_a_model_for_young_series_expects_what_it_has_seen(size_ms: int) -> None:
+    model = fit_young(size_ms=size_ms)
+    for level in (5.0, 300.0):
+        counts = np.random.default_rng(1).poisson(level, 60).astype(np.float64)
+        rows = feature_matrix(counts, first_window_ms=0, size_ms=size_ms, first_row=6)
+        expected = np.array([expected_count(score) for score in model.score(rows).tolist()])
+        # A mean of six is off by 0.4 standard deviations, a mean of forty by less.
+        assert abs(expected[0] - level) < 2.0 * level**0.5
+        assert np.abs(expected[20:] - level).max() < 1.2 * level**0.5
+
+
+def test_a_model_for_young_series_is_written_as_a_file(tmp_path: Path) -> None:
+    out = tmp_path / "young.tar.gz"
+    assert main(["--out", str(out), "--window-seconds", "20"]) == 0
+    assert read_model(out).feature_names == FEATURE_NAMES
+    assert main(["--out", str(out / "below-a-file.tar.gz"), "--window-seconds", "20"]) == 2
