@@ -258,7 +258,8 @@ def secret_of(database: DatabaseAddress) -> str:
 
 
 def _pairs(parameters: Mapping[str, str]) -> list[str]:
-    return [f"{name}={value}" for name, value in parameters.items()]
+    # SAM refuses an empty value; what may be empty is so by default.
+    return [f"{name}={value}" for name, value in parameters.items() if value]
 
 
 def _run(
