@@ -5,6 +5,7 @@ it. Event times are ms after the base.
 """
 
 from tests.support.live_world import MINUTE, LiveWorld
+from tests.support.worlds import BASE
 
 ROOT = "shardId-000000000000"
 
@@ -109,6 +110,25 @@ def test_a_parent_that_expired_unread_is_a_gap_until_its_childrens_first_heartbe
     assert qualities[0] == "gap"  # was open when the parent's clock stood
     assert qualities[1] == "gap"
     assert qualities[2] == "complete"
+
+
+def test_a_merged_shard_tells_nothing_behind_the_loss_of_its_slower_parent() -> None:
+    # minute  4: one parent is read no further      8: merged, and the slow one expires unread
+    world = LiveWorld(2)
+    slow, fast = world.stream.all
+    for minute in range(8):
+        world.put(at=minute * MINUTE, hash_key=0)
+        world.put(at=minute * MINUTE, hash_key=world.stream.all[fast].last)
+        world.sweep(1)
+        world.deliver([slow, fast] if minute < 4 else [fast])
+    merged = world.stream.merge(slow, fast)
+    world.stream.expire(slow)
+    world.sweep()  # starts the merged shard where the fast one stood, with the slow one's loss
+    [state] = [s for s in world.sweeps.shards(world.generation) if s.shard_id == merged]
+    assert state.stream_time_ms == BASE + 8 * MINUTE
+    assert world.sweep().completed == 0
+    settle(world, 12)
+    assert [world.qualities()[window] for window in range(3)] == ["gap", "gap", "complete"]
 
 
 def test_a_whole_line_that_expired_leaves_its_gap_to_the_orphans() -> None:
