@@ -31,7 +31,7 @@ from tidegauge.steps.doctor_finding import (
     warning,
     wrong,
 )
-from tidegauge.steps.doctor_roles import Resources, lacking
+from tidegauge.steps.doctor_roles import Shared, lacking
 from tidegauge.steps.doctor_settings import (
     PARTS,
     by_part,
@@ -248,15 +248,14 @@ class Doctor:
             yield wrong("endpoint", f"{name} is {status}", remedy)
 
     def _check_roles(self) -> Iterator[Finding]:
-        resources = Resources(
+        shared = Shared(
             events_arn=self._events.arn if self._events else "",
             windows_arn=self._windows.arn if self._windows else "",
-            topic_arn=self._variable("ALERTS_TOPIC_ARN"),
-            endpoint_name=self._variable("ENDPOINT_NAME"),
+            bucket=self._variable("FAILED_BATCHES_BUCKET"),
         )
         for part, function in self._functions.items():
             try:
-                yield from lacking(self._cloud, part, function, resources)
+                yield from lacking(self._cloud, part, function, shared)
             except Denied as error:
                 says = f"role of {part}: you may not {error.action} on {error.resource}"
                 yield not_checked("roles", says)
@@ -266,7 +265,11 @@ class Doctor:
 
 _DEPLOY = "deploy template.yaml, or look at the right account and region (AWS_PROFILE, AWS_REGION)"
 _REACH = "look at the message; then run the doctor again"
-_REMEDY_ABSENT = {"endpoint": "deploy a model under this name, or set EndpointName to one that is"}
+_REMEDY_ABSENT = {
+    "endpoint": "deploy a model under this name, or set EndpointName to one that is",
+    "events stream": "set EVENTS_STREAM to the stack's output EventsStreamName; is it the right "
+    "account and region (AWS_PROFILE, AWS_REGION)?",
+}
 _REMEDY_SILENT = {
     "AWS account": "check this machine's network, AWS_REGION and AWS_ENDPOINT_URL",
 }

@@ -96,6 +96,9 @@ class DatabaseChecks:
         return DatabaseSettings.from_env(names)
 
     def _check_address(self) -> Iterator[Finding]:
+        if not (self._variable("DATABASE_URL") or self._variable("DATABASE_SECRET_ARN")):
+            msg = "none is named here (DATABASE_URL or DATABASE_SECRET_ARN), nor by a function"
+            raise NotChecked(msg)
         settings = self._settings()
         self._address = settings.address()
         where = "DATABASE_URL"

@@ -24,7 +24,13 @@ _ALERT = ("sns:Publish",)
 
 # What each function does, by what it does it to.
 NEEDS: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
-    "collect": (("events", _READ), ("windows", _PUT), ("secret", _SECRET)),
+    "collect": (
+        ("events", _READ),
+        ("windows", _PUT),
+        ("bucket", ("s3:ListBucket",)),
+        ("objects", ("s3:PutObject",)),
+        ("secret", _SECRET),
+    ),
     "predict": (
         ("windows", _READ),
         ("topic", _ALERT),
@@ -46,17 +52,22 @@ NEEDS: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
 _CANARY = "iam:CreateUser"
 
 
-class Resources(msgspec.Struct, frozen=True):
-    """What the functions act on; empty where it is not known."""
+class Shared(msgspec.Struct, frozen=True):
+    """What several functions act on; empty where it is not known.
+
+    Attributes:
+        events_arn: The events stream.
+        windows_arn: The windows stream.
+        bucket: Where batches go that are given up on, and where the sweep finds them.
+    """
 
     events_arn: str
     windows_arn: str
-    topic_arn: str
-    endpoint_name: str
+    bucket: str
 
 
 def lacking(
-    cloud: CloudLook, part: str, function: FunctionFacts, resources: Resources
+    cloud: CloudLook, part: str, function: FunctionFacts, shared: Shared
 ) -> Iterator[Finding]:
     """Yield what a function's role lacks; at least one finding.
 
@@ -64,7 +75,7 @@ def lacking(
         cloud: Simulates policies.
         part: Which deployable the function is.
         function: The function.
-        resources: What it acts on.
+        shared: What it acts on beside its own variables.
     """
     role = function.role_arn
     if not role:
@@ -76,7 +87,7 @@ def lacking(
         return
     missing = unknown = 0
     for kind, actions in NEEDS[part]:
-        resource = _resource(kind, function, resources)
+        resource = _resource(kind, function, shared)
         if resource is None:
             continue  # not used by this deployment
         if not resource:
@@ -93,23 +104,23 @@ def lacking(
         yield ok("roles", f"{part} may do what it does, by its role's own policies")
 
 
-def _resource(kind: str, function: FunctionFacts, resources: Resources) -> str | None:
+def _resource(kind: str, function: FunctionFacts, shared: Shared) -> str | None:
     """Return what a need is about; empty where it is not known, None where there is none."""
-    bucket = function.variables.get("FAILED_BATCHES_BUCKET", "")
+    bucket = shared.bucket
     partition = function.arn.split(":")[1] if ":" in function.arn else "aws"
     match kind:
         case "events":
-            return resources.events_arn
+            return shared.events_arn
         case "windows":
-            return resources.windows_arn
+            return shared.windows_arn
         case "topic":
-            return resources.topic_arn
+            return function.variables.get("ALERTS_TOPIC_ARN", "")
         case "secret":
             return function.variables.get("DATABASE_SECRET_ARN", "")
         case "mappings":
             return "*"
         case "endpoint":
-            name = resources.endpoint_name
+            name = function.variables.get("ENDPOINT_NAME", "")
             if not name:
                 return None
             parts = function.arn.split(":")
