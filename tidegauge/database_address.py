@@ -36,13 +36,17 @@ class DatabaseAddress:
         return self.host in _LOOPBACK_HOSTS
 
     @classmethod
-    def from_url(cls, url: str) -> Self:
+    def from_url(cls, url: str, variable: str = "DATABASE_URL") -> Self:
         """Read `mysql://user:password@host:port/database`; reserved characters as %XX.
+
+        Args:
+            url: What a variable holds.
+            variable: Its name, for messages.
 
         Raises:
             Misconfigured: it has another form; the message does not repeat it.
         """
-        fault = "DATABASE_URL must look like mysql://user:password@host:3306/database"
+        fault = f"{variable} must look like mysql://user:password@host:3306/database"
         try:
             parts = urlsplit(url)
             port = parts.port or _MYSQL_PORT

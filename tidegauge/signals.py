@@ -31,6 +31,7 @@ class Metric(Enum):
         "Count",
         "windows whose keys and partial counts were removed",
     )
+    EVENTS_PRODUCED = ("EventsProduced", "Count", "events put on the events stream by our producer")
 
     def __init__(self, metric_name: str, unit: str, meaning: str) -> None:
         self.metric_name = metric_name

@@ -20,6 +20,7 @@ from embedded.stream import spare_generation
 from tidegauge.domain.errors import InvalidInput
 
 SPARE_STREAM = "tidegauge-invoke"
+KINDS = ("consumers", "producers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,10 @@ class Context:
         return 120_000
 
 
-def functions(repository: Path) -> list[str]:
-    """Return the names of the functions that can be invoked."""
-    return sorted(path.parent.name for path in repository.glob("consumers/*/event.json"))
+def functions(repository: Path) -> dict[str, Path]:
+    """Return the functions that can be invoked: names, and the folders they stand in."""
+    events = (path for kind in KINDS for path in repository.glob(f"{kind}/*/event.json"))
+    return {folder.name: folder for folder in sorted(path.parent for path in events)}
 
 
 def invoke(name: str, running: Running, repository: Path) -> dict[str, Any]:
@@ -51,14 +53,15 @@ def invoke(name: str, running: Running, repository: Path) -> dict[str, Any]:
     if name not in known:
         msg = f"there is no function {name!r}: use F={' or F='.join(known)}"
         raise InvalidInput(msg)
-    event = json.loads((repository / "consumers" / name / "event.json").read_text())
+    folder = known[name]
+    event = json.loads((folder / "event.json").read_text())
     spare_generation(running.engine, SPARE_STREAM)
     reached = running.engine.within(os.environ)
     os.environ.clear()
     os.environ.update(
         {**reached, **variables(name, running), "EVENTS_STREAM": SPARE_STREAM, "DATABASE_URL": ""}
     )
-    handler = importlib.import_module(f"consumers.{name}.app").handler
+    handler = importlib.import_module(f"{folder.parent.name}.{name}.app").handler
     answer: dict[str, Any] = handler(event, Context(name))
     return answer
 
@@ -66,14 +69,18 @@ def invoke(name: str, running: Running, repository: Path) -> dict[str, Any]:
 def variables(name: str, running: Running) -> Mapping[str, str]:
     """Return the variables of a deployed function, as the engine gives them to it.
 
-    The database is found by its secret: a function takes that or `DATABASE_URL`, never both.
+    A function that this stack goes without has its defaults. The database is found by its secret: a
+    function takes that or `DATABASE_URL`, never both.
     """
     outputs = running.outputs
     deployed = {
         "collect": outputs.collect_function_name,
         "predict": outputs.predict_function_name,
         "sweep": outputs.sweep_function_name,
+        "listener_sim": outputs.simulator_function_name,
     }
+    if not deployed[name]:
+        return {}
     functions_client = running.engine.session().functions
     configuration = functions_client.get_function_configuration(FunctionName=deployed[name])
     return {

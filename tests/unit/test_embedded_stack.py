@@ -22,6 +22,7 @@ from tidegauge.settings import (
     WindowSettings,
     variable_names,
 )
+from tidegauge.simulator_settings import SimulatorSettings
 
 FOLDERS = ("tidegauge", "consumers", "producers", "sql")
 FILES = ("template.yaml", "samconfig.toml", "pyproject.toml", "uv.lock")
@@ -77,6 +78,7 @@ def test_every_variable_of_the_template_is_a_setting() -> None:
             JudgingSettings,
             AlertSettings,
             DatabaseSettings,
+            SimulatorSettings,
         )
         for name in variable_names(kind)
     }

@@ -51,6 +51,7 @@ def test_a_schedule_tells_the_moment_it_is_for() -> None:
     event = {"detail-type": "Scheduled Event", "time": "2026-11-24T10:00:00Z"}
     assert scheduled_ms(event) == parse_time_ms("2026-11-24T10:00:00Z")
     assert scheduled_ms({**event, "detail-type": "Order"}) is None
+    assert scheduled_ms({"time": "1970-01-01T00:01:00Z"}) == 60_000
     for bad in ({}, {"time": "soon"}, {"time": None}):
         with pytest.raises(InvalidInput, match="needs a time in RFC 3339"):
             scheduled_ms({"detail-type": "Scheduled Event", **bad})

@@ -209,17 +209,26 @@ def test_a_repeated_minute_puts_the_same_events_again() -> None:
     assert first.stored == second.stored
 
 
-def test_a_minute_that_was_never_scheduled_is_made_up_for_and_a_long_pause_is_not() -> None:
+def test_what_another_process_did_meanwhile_is_not_done_again() -> None:
     minutes = Minutes(NOON_MS, 60)
     minutes.producer.run(NOON_MS)
     minutes.clock.advance(2 * MINUTE_MS)
     minutes.producer.run(NOON_MS + 2 * MINUTE_MS)
-    assert minutes.stored == sorted(simulated(NOON_MS - MINUTE_MS, NOON_MS + 2 * MINUTE_MS))
-    before = len(minutes.stored)
-    minutes.clock.advance(60 * MINUTE_MS)
-    minutes.producer.run(NOON_MS + 62 * MINUTE_MS)
-    added = len(minutes.stored) - before
-    assert added == len(simulated(NOON_MS + 61 * MINUTE_MS, NOON_MS + 62 * MINUTE_MS))
+    missing = simulated(NOON_MS, NOON_MS + MINUTE_MS)
+    whole = simulated(NOON_MS - MINUTE_MS, NOON_MS + 2 * MINUTE_MS)
+    assert minutes.stored == sorted(set(whole) - set(missing))
+
+
+@pytest.mark.parametrize(("later", "made_up_for"), [(1, True), (2, True), (3, False)])
+def test_the_next_minute_puts_first_what_the_last_one_left(later: int, made_up_for: bool) -> None:
+    minutes = Minutes(NOON_MS, 60, MemoryWriter(fails=lambda put: put == 0))
+    with pytest.raises(Transient):
+        minutes.producer.run(NOON_MS)
+    minutes.clock.advance(later * MINUTE_MS)
+    minutes.producer.run(NOON_MS + later * MINUTE_MS)
+    stored = set(minutes.stored)
+    assert stored >= set(simulated(NOON_MS + (later - 1) * MINUTE_MS, NOON_MS + later * MINUTE_MS))
+    assert (stored >= set(simulated(NOON_MS - MINUTE_MS, NOON_MS))) is made_up_for
 
 
 def test_a_minute_that_broke_off_goes_on_where_it_stopped() -> None:

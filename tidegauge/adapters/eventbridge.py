@@ -60,13 +60,19 @@ class DeliveredEvent:
 def scheduled_ms(envelope: Mapping[str, Any]) -> int | None:
     """Return the moment that a schedule's event is for, ms since the epoch; None for other events.
 
+    EventBridge Scheduler hands over what it is told to; its `<aws.scheduler.scheduled-time>` as
+    `time` will do.
+
     Raises:
         InvalidInput: a schedule's event lacks its time.
     """
-    if envelope.get("detail-type") != SCHEDULED:
+    if envelope.get("detail-type", SCHEDULED) != SCHEDULED:
         return None
     try:
         return parse_time_ms(str(envelope.get("time")))
     except Rejected:
-        msg = f"the schedule's event needs a time in RFC 3339, not {envelope.get('time')!r}"
+        time = envelope.get("time")
+        msg = (
+            f"this takes events of EventBridge; a schedule's needs a time in RFC 3339, not {time!r}"
+        )
         raise InvalidInput(msg) from None

@@ -11,7 +11,7 @@ from tidegauge.domain.window import MINUTE_MS
 from tidegauge.ports import EventSource, PatientClock, StreamWriter
 from tidegauge.steps.produce import Produced, produce_at
 
-# A schedule that was dead for longer has left a silence, and people shall hear of it.
+# What broke off longer ago is a silence, and people shall hear of it.
 _MADE_UP_FOR_MS = 2 * MINUTE_MS
 
 
@@ -40,12 +40,13 @@ class MinuteProducer:
         self._clock = clock
         self._tick_ms = tick_ms
         self._done_ms: int | None = None
+        self._broke_off = False
 
     def run(self, scheduled_ms: int) -> Produced:
         """Fill the minute of a schedule's moment; what is over already is put at once.
 
-        A minute before it that this process began and did not end, or that was never scheduled, is
-        made up for first.
+        What this process has put of it is not put again; where its last minute broke off, the rest
+        of that comes first.
 
         Args:
             scheduled_ms: When the schedule was due, whenever this runs; cut to its whole minute.
@@ -62,13 +63,15 @@ class MinuteProducer:
         start_ms = self._start_ms(minute_ms - self._tick_ms, end_ms)
         source = self._source_between(start_ms, end_ms)
         moments = [*range(minute_ms, end_ms, self._tick_ms), end_ms]
+        self._broke_off = True
         try:
-            return produce_at(moments, source, self._writer, self._clock)
+            produced = produce_at(moments, source, self._writer, self._clock)
+            self._broke_off = False
         finally:
-            self._done_ms = max(int(source.position()), self._done_ms or start_ms)
+            self._done_ms = int(source.position())
+        return produced
 
     def _start_ms(self, start_ms: int, end_ms: int) -> int:
+        earliest_ms = start_ms - (_MADE_UP_FOR_MS if self._broke_off else 0)
         done_ms = self._done_ms
-        if done_ms is not None and start_ms - _MADE_UP_FOR_MS <= done_ms <= end_ms:
-            return done_ms
-        return start_ms
+        return start_ms if done_ms is None or not earliest_ms <= done_ms <= end_ms else done_ms
