@@ -63,6 +63,11 @@ def test_an_alert_is_published_for_people_and_machines() -> None:
         assert json.loads(body[machine]) == {"id": "a1b2", "actual": 3, "expected": 40.5}
 
 
+def test_publishing_one_tells_the_message_id_that_sns_gave() -> None:
+    sink = AlertSink("arn:aws:sns:eu-west-1:000000000000:alerts", client=cast("Any", FakeSns()))
+    assert sink.publish(ALERT) == "1"
+
+
 @pytest.mark.parametrize("payload", [b"", b"{}", b'{"id": 1}', b"\xff"])
 def test_a_payload_that_is_no_alert_wakes_someone(payload: bytes) -> None:
     sink = AlertSink("arn:t", client=cast("Any", FakeSns()))

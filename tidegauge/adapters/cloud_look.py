@@ -16,7 +16,7 @@ from tidegauge.adapters.aws_client import client_config
 from tidegauge.adapters.aws_errors import aws_call, translated
 from tidegauge.adapters.stream_readings import LambdaMappings
 from tidegauge.database_address import DatabaseAddress
-from tidegauge.domain.errors import Misconfigured, TidegaugeError
+from tidegauge.domain.errors import Misconfigured, TidegaugeError, Transient
 from tidegauge.ports import Clock, StreamReading
 from tidegauge.ports.diagnosis import (
     Absent,
@@ -105,7 +105,7 @@ class AwsLook:
         mappings = LambdaMappings(client=self._client("lambda"))
         try:
             return mappings.readings(stream_arn)
-        except Misconfigured as error:
+        except (Misconfigured, Transient) as error:
             cause = error.__cause__
             if cause is None:
                 raise
