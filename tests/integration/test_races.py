@@ -9,19 +9,23 @@ from contextlib import suppress
 import pytest
 
 from tests.support.judged_worlds import YOUNG
-from tests.support.oracle import recount
+from tests.support.lineage_oracle import recount_lineage
+from tests.support.live_world import Clock
+from tests.support.oracle import LATENESS, SIZE
 from tests.support.races import (
-    CHILDREN,
-    LISTING,
+    AGE_WINDOWS,
+    N_WINDOWS,
+    PARENTS,
+    RACE_CLOSE_RULES,
+    RACE_RULES,
     Crew,
     Sink,
     Smooth,
     Stream,
-    as_counted_alone,
     connection_to,
     race_logs,
 )
-from tests.support.worlds import CLOSE_RULES, RULES, as_tuples, records
+from tests.support.worlds import BASE, as_tuples, records
 from tidegauge.adapters.memory_judging import MemoryJudgingStore
 from tidegauge.adapters.mysql import connection
 from tidegauge.adapters.mysql.closing import completed_window
@@ -32,17 +36,21 @@ from tidegauge.adapters.mysql.migrate import migrate
 from tidegauge.adapters.mysql.outbox import MysqlOutbox
 from tidegauge.adapters.mysql.queries import query
 from tidegauge.adapters.mysql.sweeping import MysqlSweepStore
+from tidegauge.adapters.mysql.times import to_sql
 from tidegauge.domain.announcement import read_announcement
 from tidegauge.domain.count import CompletedWindow
+from tidegauge.domain.decode import SeriesBy
 from tidegauge.domain.errors import BrokenInvariant, Transient
+from tidegauge.domain.event import Event
 from tidegauge.domain.event_time import parse_time_ms
 from tidegauge.domain.record import DecodedRecord
-from tidegauge.ports import Destination, OutboxMessage
+from tidegauge.ports import Destination, OutboxMessage, UnknownShard
 from tidegauge.steps.close import close_once
 from tidegauge.steps.collect import collect
+from tidegauge.steps.lineage import Lineage
 from tidegauge.steps.predict import PredictStep, read_doorbell
 from tidegauge.steps.publish import publish_outbox
-from tidegauge.steps.sweep import sweep
+from tidegauge.steps.sweep import Sweep
 
 pytestmark = pytest.mark.database
 
@@ -64,11 +72,12 @@ class Race:
         self.bells = Sink(self.chance)
         self.alerts = Sink(self.chance, fails=sink_fails)
         self.sinks = {Destination.WINDOWS: self.bells, Destination.ALERTS: self.alerts}
+        self.stream = Stream({name: len(log) for name, log in self.logs.items()})
         with connection_to(url) as database:
             migrate(database)
             store = MysqlCountStore(database)
-            self.generation = store.generation(Stream().identity())
-            store.register_shards(self.generation, LISTING)
+            self.generation = store.generation(self.stream.identity())
+            store.register_shards(self.generation, self.stream.shards())
 
     # --- who takes part
 
@@ -83,6 +92,8 @@ class Race:
             while position < len(log):
                 start = max(0, position - chance.choice((0, 0, 0, 5, 60)))
                 position = min(len(log), position + chance.randrange(1, 60))
+                if position > len(log) // 2:
+                    self.stream.reshard_behind(shard_id)
                 batch = log[start:position]
                 if chance.random() < 0.3:
                     self.crew.start(self.zombie(shard_id, batch))
@@ -102,11 +113,16 @@ class Race:
         return run
 
     def count(self, store: MysqlCountStore, shard_id: str, batch: list[DecodedRecord]) -> None:
-        collect(store, self.generation, shard_id, batch, RULES)
+        try:
+            collect(store, self.generation, shard_id, batch, RACE_RULES)
+        except UnknownShard:
+            store.register_shards(self.generation, self.stream.shards())
+            msg = "it may be listed by now"
+            raise Transient(msg) from None
 
     def closer(self, database: Database) -> Callable[[], None]:
         store = MysqlCountStore(database)
-        return lambda: void(close_once(store, self.generation, CLOSE_RULES))
+        return lambda: void(close_once(store, self.generation, RACE_CLOSE_RULES))
 
     def publisher(self, database: Database) -> Callable[[], None]:
         outbox = MysqlOutbox(database)
@@ -131,25 +147,56 @@ class Race:
 
     def sweeper(self, database: Database, *, patience_seconds: int = 300) -> Callable[[], None]:
         lock = Database(database._locate, needs_tls=lambda _: False)  # noqa: SLF001
-        sweeps = MysqlSweepStore(
-            database, lock, size_ms=RULES.size_ms, patience_seconds=patience_seconds
+        step = Sweep(
+            store=MysqlCountStore(database),
+            sweeps=MysqlSweepStore(database, lock, size_ms=SIZE, patience_seconds=patience_seconds),
+            outbox=MysqlOutbox(database),
+            sinks=self.sinks,
+            stream=self.stream,
+            clock=Clock(),
+            clock_source=None,
+            close_rules=RACE_CLOSE_RULES,
+            series_by=SeriesBy(),
         )
 
         def once() -> None:
             try:
-                sweep(
-                    store=MysqlCountStore(database),
-                    sweeps=sweeps,
-                    outbox=MysqlOutbox(database),
-                    sinks=self.sinks,
-                    stream=Stream(),
-                    clock=None,
-                    close_rules=CLOSE_RULES,
-                )
+                for failure in step.run().failures:
+                    raise failure
             finally:
                 lock.close()
 
         return once
+
+    def lineage(self, database: Database) -> Callable[[], None]:
+        """List, drain and purge beside the sweep, whose lock nobody here asks for."""
+        store = MysqlCountStore(database)
+        sweeps = MysqlSweepStore(database, database, size_ms=SIZE)
+        lineage = Lineage(self.stream, store, sweeps, self.stream.identity(), self.generation)
+
+        def look() -> None:
+            lineage.drain(lineage.shards())
+            sweeps.purge(self.generation, RACE_CLOSE_RULES)
+            sweeps.backlog(self.generation)
+
+        return look
+
+    def failures(self, database: Database) -> Callable[[], None]:
+        """Note batches as given up that are counted: they lost nothing."""
+        sweeps = MysqlSweepStore(database, database, size_ms=SIZE)
+        chance = random.Random(id(database))  # noqa: S311
+
+        def note() -> None:
+            shards = [shard for shard in sweeps.shards(self.generation) if not shard.drained]
+            shard = chance.choice(shards)
+            counted = records(shard.shard_id, self.logs[shard.shard_id][: max(shard.fence, 0)])
+            events = [r.items[0] for r in counted[-20:] if isinstance(r.items[0], Event)]
+            lost = sweeps.note_failure(
+                self.generation, shard.shard_id, f"{chance.random()}", events, RACE_CLOSE_RULES
+            )
+            assert lost == 0
+
+        return note
 
     def killer(self, database: Database) -> Callable[[], None]:
         """Kill anybody's connection, whatever it is at."""
@@ -173,13 +220,13 @@ class Race:
             self.crew.loop(part)
         for part in (self.judge, self.judge, self.sweeper, self.sweeper):
             self.crew.loop(part)
+        for part in (self.lineage, self.lineage, self.failures):
+            self.crew.loop(part)
         if faults:
             self.crew.loop(self.killer)
-        alone = self.mapping("alone")
-        self.mapping("parent").join(60)  # children are read once their parent is
-        readers = [self.mapping(child) for child in CHILDREN]
-        for reader in (alone, *readers):
-            reader.join(60)
+        # all at once: children are asked for before anybody has listed them, and refused
+        for mapping in [self.mapping(shard_id) for shard_id in PARENTS]:
+            mapping.join(120)
         self.crew.finish(timeout_s=60)
 
     def come_to_an_end(self) -> None:
@@ -239,11 +286,20 @@ def test_everybody_at_once_counts_announces_judges_and_sends_exactly_once(
     assert race.crew.failures == []
     race.come_to_an_end()
 
-    truth = recount(as_counted_alone(race.logs))
+    truth = recount_lineage(race.logs, PARENTS, size=SIZE, lateness=LATENESS)
     with connection_to(fresh_database_url) as database:
         rows = race.completed(database)
-        assert as_tuples(rows) == truth.rows
-        assert truth.late > 50
+        assert as_tuples(rows) == truth
+        assert sum(row.late > 0 for row in rows) > 50
+        assert rows_of(database, "SELECT * FROM gap") == []
+        drained = rows_of(database, "SELECT shard_id FROM shard WHERE drained ORDER BY shard_id")
+        assert drained == [("left",), ("parent",), ("right",)]
+        oldest = rows_of(
+            database,
+            "SELECT MIN(window_start) FROM ledger UNION ALL"
+            " SELECT MIN(window_start) FROM partial_count",
+        )
+        assert oldest == [(to_sql(BASE + (N_WINDOWS - AGE_WINDOWS) * SIZE),)] * 2
         with database.transaction() as cursor:
             span = {"generation": race.generation, "from": "1000-01-01", "until": "9999-01-01"}
             cursor.execute(query("suspect_windows"), span)

@@ -2,40 +2,86 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from tests.support.oracle import LATENESS, SIZE, Beat, Log, Told
-from tests.support.worlds import BASE
+from tests.support.worlds import BASE, CLOSE_RULES, RULES
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.domain.errors import Transient, UnusableAnswer
 from tidegauge.domain.features import FEATURE_NAMES
-from tidegauge.ports import OutboxMessage, Scores, ShardListing, StreamIdentity
+from tidegauge.ports import (
+    OutboxMessage,
+    PutPosition,
+    Scores,
+    ShardEnd,
+    ShardListing,
+    StreamEntry,
+    StreamIdentity,
+)
 from tidegauge.settings import DatabaseSettings
 
 N_WINDOWS = 170
 QUIET_FROM, QUIET_UNTIL = 130, 150
 END = BASE + N_WINDOWS * SIZE + LATENESS
 
-# One parent with two children, and a shard of its own.
-LISTING = [
-    ShardListing("parent", (), 0, 0, closed=True),
-    ShardListing("alone", (), 0, 0, closed=False),
-    ShardListing("left", ("parent",), 0, 0, closed=False),
-    ShardListing("right", ("parent",), 0, 0, closed=False),
-]
-CHILDREN = ("left", "right")
+AGE_WINDOWS = 45
+RACE_RULES = replace(RULES, max_event_age_ms=AGE_WINDOWS * SIZE)
+RACE_CLOSE_RULES = replace(CLOSE_RULES, max_event_age_ms=AGE_WINDOWS * SIZE)
+
+# A shard that splits and whose children merge again, and one of its own: in the order in which they
+# came to be, which is not that of their names.
+PARENTS: dict[str, tuple[str, ...]] = {
+    "alone": (),
+    "parent": (),
+    "left": ("parent",),
+    "right": ("parent",),
+    "merged": ("right", "left"),
+}
+WINDOWS = {
+    "alone": (0, N_WINDOWS),
+    "parent": (0, 60),
+    "left": (60, 115),
+    "right": (60, 115),
+    "merged": (115, N_WINDOWS),
+}
 
 
 class Stream:
-    """Lists the shards of the race."""
+    """Lists the shards of the race as far as they have come to be, and probes them.
+
+    Args:
+        lengths: How many records each shard holds in the end.
+    """
+
+    def __init__(self, lengths: Mapping[str, int]) -> None:
+        self._lengths = lengths
+        self._shown = 2
+
+    def reshard_behind(self, shard_id: str) -> None:
+        """Show the children of a shard from now on."""
+        shown = 5 if shard_id in PARENTS["merged"] else 4 if shard_id == "parent" else 2
+        self._shown = max(self._shown, shown)
 
     def identity(self) -> StreamIdentity:
         return StreamIdentity("arn:aws:kinesis:eu-west-1:123456789012:stream/race", BASE)
 
     def shards(self) -> list[ShardListing]:
-        return LISTING
+        shown = list(PARENTS)[: self._shown]
+        closed = {parent for name in shown for parent in PARENTS[name]}
+        return [ShardListing(name, PARENTS[name], 0, 0, closed=name in closed) for name in shown]
+
+    def probe(self, shard_id: str, fence: int) -> ShardEnd:
+        behind = max(fence, 0) + 1  # records are numbered from 1
+        reached = behind > self._lengths[shard_id]
+        return ShardEnd(reached=reached, unread=None if reached else behind)
+
+    def put(self, entries: Sequence[StreamEntry]) -> list[PutPosition]:
+        msg = f"a producer is the clock, and yet {len(entries)} records were put"
+        raise AssertionError(msg)
 
 
 class Sink:
@@ -67,11 +113,14 @@ class Smooth:
 def race_logs(seed: int) -> dict[str, Log]:
     """Return one log a shard: on time, late and resent events, an outage, and a last heartbeat."""
     chance = random.Random(seed)  # noqa: S311
-    logs: dict[str, Log] = {shard.shard_id: [Beat(BASE)] for shard in LISTING}
+    logs: dict[str, Log] = {name: [] for name in PARENTS}
+    logs["alone"].append(Beat(BASE))
+    logs["parent"].append(Beat(BASE))
     number = 0
     resent: dict[str, list[Told]] = {name: [] for name in logs}
     for window in range(N_WINDOWS):
-        for name, log in logs.items():
+        for name in (name for name, (a, b) in WINDOWS.items() if a <= window < b):
+            log = logs[name]
             for series, mean in (("busy", 6), ("quiet\x00'\\\U0001f6eb", 1)):
                 quiet = QUIET_FROM <= window < QUIET_UNTIL
                 for _ in range(0 if quiet else chance.randrange(2 * mean + 1)):
@@ -84,29 +133,12 @@ def race_logs(seed: int) -> dict[str, Log]:
             if resent[name] and chance.random() < 0.3:
                 log.append(chance.choice(resent[name][-40:]))
             log.append(Beat(BASE + (window + 1) * SIZE + chance.randrange(2) * LATENESS))
-    for name in CHILDREN:  # a producer resends across the split
-        for position in range(10, 200, 40):
-            logs[name].insert(position, chance.choice(resent["parent"][:60]))
-    for log in logs.values():
-        log.append(Beat(END))
+    for name, parents in PARENTS.items():  # a producer resends across splits and merges
+        for position in range(10, 60, 10) if parents else ():
+            logs[name].insert(position, chance.choice(resent[chance.choice(parents)][-60:]))
+    for name in ("alone", "merged"):
+        logs[name].append(Beat(END))
     return logs
-
-
-def as_counted_alone(logs: dict[str, Log]) -> dict[str, Log]:
-    """Return logs in which no child repeats its parent, for a recount that knows no lineage."""
-    known = {(e.time // SIZE, e.id) for e in logs["parent"] if isinstance(e, Told)}
-    return {
-        name: [
-            item
-            for item in log
-            if not (
-                name in CHILDREN
-                and isinstance(item, Told)
-                and (item.time // SIZE, item.id) in known
-            )
-        ]
-        for name, log in logs.items()
-    }
 
 
 @dataclass
@@ -141,11 +173,12 @@ class Crew:
 
     def again(self, work: Callable[[], None]) -> None:
         """Do some work until it is not asked for again, as an event source mapping does."""
-        for _ in range(200):
+        for _ in range(2000):
             try:
                 work()
             except Transient:
                 self.retried += 1
+                self.over.wait(0.02)
             else:
                 return
         msg = "asked for again without end"
