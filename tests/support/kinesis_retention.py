@@ -1,4 +1,4 @@
-"""A client of Kinesis that sees what retention has left of a stream.
+"""A client of Kinesis that sees what retention has left of one stream.
 
 The Kinesis for tests keeps everything; here a test says what expired. Whoever reads through this
 client, a mapping or the adapter under test, finds trimmed records and expired shards gone.
@@ -19,13 +19,15 @@ class RetainedKinesis:
 
     Args:
         client: Of the Kinesis for tests.
+        stream_name: The stream that expires.
 
     Attributes:
         unlisted: Shards that listings lack though they are there, as a listing that lags behind.
     """
 
-    def __init__(self, client: "KinesisClient") -> None:
+    def __init__(self, client: "KinesisClient", stream_name: str) -> None:
         self._client = client
+        self._stream_name = stream_name
         self._trimmed: dict[str, int] = {}
         self._expired: set[str] = set()
         self._shard_of: dict[str, str] = {}
@@ -34,9 +36,9 @@ class RetainedKinesis:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    def adapter(self, stream_name: str) -> KinesisStream:
-        """Return our adapter of a stream, reading through this client."""
-        return KinesisStream(stream_name, client=cast("KinesisClient", self))
+    def adapter(self) -> KinesisStream:
+        """Return our adapter of the stream, reading through this client."""
+        return KinesisStream(self._stream_name, client=cast("KinesisClient", self))
 
     def trim(self, shard_id: str, until: int) -> None:
         """Let a shard's records expire, up to and with a sequence number."""
@@ -61,10 +63,6 @@ class RetainedKinesis:
     def get_shard_iterator(self, **request: Any) -> dict[str, Any]:
         shard_id = request["ShardId"]
         self._check(shard_id, "GetShardIterator")
-        until = self._trimmed.get(shard_id, 0)
-        if int(request.get("StartingSequenceNumber", "0")) < until:
-            request["ShardIteratorType"] = "AFTER_SEQUENCE_NUMBER"
-            request["StartingSequenceNumber"] = str(until)
         answer: dict[str, Any] = dict(self._client.get_shard_iterator(**request))
         self._shard_of[answer["ShardIterator"]] = shard_id
         return answer
@@ -74,7 +72,16 @@ class RetainedKinesis:
         self._check(shard_id, "GetRecords")
         answer: dict[str, Any] = dict(self._client.get_records(**request))
         until = self._trimmed.get(shard_id, -1)
-        answer["Records"] = [r for r in answer["Records"] if int(r["SequenceNumber"]) > until]
+        if any(int(record["SequenceNumber"]) <= until for record in answer["Records"]):
+            # the iterator is older than what expired: reading goes on at the trim horizon
+            horizon = self._client.get_shard_iterator(
+                StreamName=self._stream_name,
+                ShardId=shard_id,
+                ShardIteratorType="AFTER_SEQUENCE_NUMBER",
+                StartingSequenceNumber=str(until),
+            )
+            request["ShardIterator"] = horizon["ShardIterator"]
+            answer = dict(self._client.get_records(**request))
         following = answer.get("NextShardIterator")
         if following:
             self._shard_of[following] = shard_id

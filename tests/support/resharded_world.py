@@ -101,9 +101,9 @@ class ReshardedWorld:
         self.size_ms, self.lateness_ms = size_ms, lateness_ms
         self.is_clock = is_clock
         client = kinesis.session().kinesis
-        self.client = RetainedKinesis(client)
+        self.client = RetainedKinesis(client, name)
         self.stream = LiveStream(client, name, shards=shards)
-        self.adapter = self.client.adapter(name)
+        self.adapter = self.client.adapter()
         self.base_ms = (time.time_ns() // 1_000_000 - HALF_A_DAY) // size_ms * size_ms
         self.moved = MovableClock(self.base_ms)
         self.clock = clock or self.moved
