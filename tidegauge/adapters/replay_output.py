@@ -1,19 +1,17 @@
 """Result files of a replay: windows as CSV, alerts and quarantine as JSON lines.
 
-Each file is written under another name beside its place and renamed when all is complete, so a
-result that exists is a whole one. The same results give the same bytes.
+A result that exists is a whole one. The same results give the same bytes.
 """
 
 import base64
-import errno
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from tidegauge.adapters.whole_file import WholeFile, is_replaceable, whole_file
 from tidegauge.domain.count import CompletedWindow
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.domain.event import RejectReason
@@ -60,9 +58,9 @@ class ReplayFiles:
 
     def __init__(
         self,
-        windows: "_Output | None",
-        alerts: "_Output | None",
-        quarantine: "_Output | None",
+        windows: WholeFile | None,
+        alerts: WholeFile | None,
+        quarantine: WholeFile | None,
         *,
         size_ms: int,
     ) -> None:
@@ -152,7 +150,7 @@ def replay_files(
     _check(paths, inputs)
     with ExitStack() as stack:
         opened = [
-            None if path is None else stack.enter_context(_output_file(path))
+            None if path is None else stack.enter_context(whole_file(path))
             for path in (paths.windows, paths.alerts, paths.quarantine)
         ]
         yield ReplayFiles(*opened, size_ms=size_ms)
@@ -165,91 +163,6 @@ def _check(paths: OutputPaths, inputs: tuple[Path, ...]) -> None:
         if real in seen:
             msg = f"{path} would overwrite an input or another output; give it another name"
             raise InvalidInput(msg)
-        if _is_device(path) or _standard_stream(path) is not None:
+        if not is_replaceable(path):
             continue  # /dev/null may be given twice
         seen.add(real)
-
-
-def _is_device(path: Path) -> bool:
-    return path.exists() and not path.is_file() and not path.is_dir()
-
-
-def _standard_stream(path: Path) -> int | None:
-    """Return the descriptor of standard output or error that a path such as /dev/stdout names."""
-    for descriptor in (1, 2):
-        with suppress(OSError):
-            if os.path.samestat(path.stat(), os.fstat(descriptor)):
-                return descriptor
-    return None
-
-
-@contextmanager
-def _output_file(path: Path) -> "Iterator[_Output]":
-    standard = _standard_stream(path)
-    if standard is not None or _is_device(path):  # written to where it is, never replaced
-        with _writing(path):
-            descriptor = os.open(path, os.O_WRONLY) if standard is None else os.dup(standard)
-        with _closing(_Output(path, os.fdopen(descriptor, "wb"))) as output:
-            yield output
-        return
-    real = path.resolve()
-    with _writing(path):
-        if real.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    part = real.with_name(f".{real.name}.{os.getpid()}.part")
-    try:
-        with _writing(path):
-            file = part.open("wb")
-        with _closing(_Output(path, file)) as output:
-            yield output
-        with _writing(path):
-            part.replace(real)
-    finally:  # Ctrl-C may come right after the file was made
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-class _Output:
-    """An open result file that names itself when it cannot be written."""
-
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
-        self._path = path
-        self._file = file
-
-    def write(self, data: bytes) -> None:
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise _unwritable(self._path, error) from error
-
-    def close(self) -> None:
-        with _writing(self._path):
-            self._file.close()
-
-    def abandon(self) -> None:
-        with suppress(OSError):
-            self._file.close()
-
-
-@contextmanager
-def _closing(output: _Output) -> Iterator[_Output]:
-    try:
-        yield output
-        output.close()
-    finally:
-        output.abandon()
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> Exception:
-    if isinstance(error, BrokenPipeError):
-        return error  # whoever read it has enough; that is no misuse
-    msg = f"{path} cannot be written: {error.strerror or error}; give another place"
-    return InvalidInput(msg)
