@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
@@ -12,15 +13,27 @@ from tests.support.judging_stores import MysqlWorld
 from tests.support.oracle import SIZE, Beat, Log, recount
 from tests.support.races import Crew, connection_to
 from tests.support.worlds import BASE, CLOSE_RULES, RULES, as_tuples, records, told
+from tidegauge.adapters.memory import MemoryCountStore
+from tidegauge.adapters.memory_sweeping import MemorySweepStore
 from tidegauge.adapters.mysql.closing import completed_window
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.counting import MysqlCountStore
 from tidegauge.adapters.mysql.judging import MysqlJudgingStore
 from tidegauge.adapters.mysql.migrate import migrate
 from tidegauge.adapters.mysql.outbox import MysqlOutbox
+from tidegauge.adapters.mysql.sweeping import MysqlSweepStore
 from tidegauge.adapters.seasonal import SeasonalPredictor
 from tidegauge.domain.errors import Transient
-from tidegauge.ports import Destination, OutboxMessage, ShardListing, StreamIdentity
+from tidegauge.domain.event import Event
+from tidegauge.ports import (
+    CountStore,
+    Destination,
+    OutboxMessage,
+    ShardListing,
+    ShardProgress,
+    StreamIdentity,
+    SweepStore,
+)
 from tidegauge.settings import DatabaseAddress
 from tidegauge.steps.close import close_all
 from tidegauge.steps.collect import collect
@@ -62,7 +75,7 @@ def cuts(work: Callable[[], object], proxy: CuttingProxy, start: Callable[[], No
     """Do some work once for each statement of it and each way to lose that; return how many."""
     number = 0
     for after in (False, True):
-        for statement in range(40):
+        for statement in range(200):
             start()
             before = len(proxy.cut)
             proxy.arm(statement, after=after)
@@ -108,6 +121,77 @@ def test_a_batch_and_a_closing_are_exact_wherever_the_wire_breaks(
     assert cuts(work, proxy, start) > 40
     check()
     assert any(statement.startswith(b"COMMIT") for statement in proxy.cut)
+
+
+def begin(counts: CountStore, created_ms: int) -> int:
+    """Count two shards whose child is listed, one of them with a heartbeat that nobody read."""
+    generation = counts.generation(StreamIdentity("arn", created_ms))
+    listing = [ShardListing(name, (), 0, 0, closed=True) for name in ("p", "q")]
+    listing.append(ShardListing("c", ("p", "q"), 0, 0, closed=True))
+    counts.register_shards(generation, listing)
+    for name in ("p", "q"):
+        collect(counts, generation, name, records(name, LOG[:4]), RULES)
+    return generation
+
+
+def live_on(counts: CountStore, sweeps: SweepStore, generation: int) -> list[ShardProgress]:
+    """Drain, expire, note, count, close, purge; return the shards as they stand then."""
+    old = msgspec.structs.replace(CLOSE_RULES, max_event_age_ms=2 * SIZE)
+    sweeps.note_beats(generation, {"p": 9})
+    sweeps.note_unread(generation, "q", 2)
+    sweeps.drain(generation, "p", 4)
+    sweeps.drain(generation, "q", 4)
+    counts.register_shards(generation, [ShardListing("g", ("c",), 0, 0, closed=False)], {"c"})
+    lost = Event(99, "a", BASE + 5 * SIZE)
+    sweeps.note_failure(generation, "g", f"batch of {generation}", [lost], CLOSE_RULES)
+    collect(counts, generation, "g", records("g", [Beat(BASE + 6 * SIZE + 60_000)]), RULES)
+    close_all(counts, generation, CLOSE_RULES)
+    sweeps.purge(generation, old)
+    return sweeps.shards(generation)
+
+
+def test_lineage_is_moved_on_once_and_whole_wherever_the_wire_breaks(
+    proxy: CuttingProxy, through: Database, fresh_database_url: str
+) -> None:
+    plain = MemoryCountStore()
+    plain_sweeps = MemorySweepStore(plain)
+    generation = begin(plain, 0)
+    truth = live_on(plain, plain_sweeps, generation)
+    series = plain.completed(generation).values()
+    rows = [row for windows in series for revisions in windows.values() for row in revisions]
+    n_gaps = plain_sweeps.backlog(generation).gaps
+    assert {row.quality.value for row in rows} == {"complete", "gap"}
+
+    generations: list[int] = []
+    store = MysqlCountStore(through)
+    sweeps = MysqlSweepStore(through, through, size_ms=SIZE)
+
+    def start() -> None:
+        if generations:
+            check()
+        with connection_to(fresh_database_url) as calm:
+            generations.append(begin(MysqlCountStore(calm), len(generations)))
+
+    def check() -> None:
+        assert sweeps.shards(generations[-1]) == truth
+        assert sweeps.backlog(generations[-1]).gaps == n_gaps
+        with through.transaction() as cursor:
+            cursor.execute(
+                "SELECT series, window_start, revision, step, count, late, quality"
+                " FROM completed_window WHERE generation = %s",
+                (generations[-1],),
+            )
+            told = [completed_window(generations[-1], row) for row in cursor.fetchall()]
+            assert as_tuples(told) == as_tuples(rows)
+            cursor.execute(
+                "SELECT generation FROM ledger WHERE generation = %(generation)s UNION"
+                " SELECT generation FROM partial_count WHERE generation = %(generation)s",
+                {"generation": generations[-1]},
+            )
+            assert cursor.fetchall() == ()  # purged
+
+    assert cuts(lambda: live_on(store, sweeps, generations[-1]), proxy, start) > 60
+    check()
 
 
 def test_judgements_are_written_once_wherever_the_wire_breaks(
