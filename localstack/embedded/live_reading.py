@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
 
 from embedded.local import Running
 from embedded.report import AlertLine, WindowLine
@@ -17,6 +18,7 @@ from embedded.run import events_stream
 from tidegauge.adapters.mysql.queries import query
 from tidegauge.adapters.mysql.status import MysqlSnapshots
 from tidegauge.adapters.mysql.times import to_sql
+from tidegauge.domain.errors import InvalidInput
 from tidegauge.domain.health import Health, HealthRules, health_of
 from tidegauge.domain.snapshot import Snapshot
 
@@ -95,8 +97,17 @@ class LiveFeed:
         self._database.close()
 
     def read(self) -> LiveReading:
-        """Look once."""
-        taken = take_alerts(self._running, self._queue_url)
+        """Look once.
+
+        Raises:
+            InvalidInput: the stack was stopped, or started anew.
+            Transient: its database does not answer.
+        """
+        try:
+            taken = take_alerts(self._running, self._queue_url)
+        except (BotoCoreError, ClientError) as error:
+            msg = "the live stack was stopped or started anew: `make live` comes back to it"
+            raise InvalidInput(msg) from error
         alerts = self._remembered(taken)
         snapshot = self._snapshots.read()
         with self._database.transaction() as cursor:

@@ -4,6 +4,7 @@ Brings the parts up in the order in which they need each other, tells each phase
 takes them down again. Starting twice is quick and changes nothing.
 """
 
+import fcntl
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -129,6 +130,11 @@ class LocalStack:
             InvalidInput: something cannot be brought up; one sentence that says what to do.
         """
         self._places.state.mkdir(parents=True, exist_ok=True)
+        with (self._places.state / "up.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another terminal may bring it up at the same time
+            return self._up(phase)
+
+    def _up(self, phase: Phase) -> Running:
         with phase("environments"):
             for name in ("engine", "sam"):
                 _environment(name, self._places)
