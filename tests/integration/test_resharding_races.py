@@ -126,7 +126,7 @@ class Crowd:
 
 
 def test_everybody_at_once_while_shards_are_split_and_merged(make_world: Make) -> None:
-    world = make_world(shards=2, seed=5)
+    world = make_world(shards=2, seed=5, max_event_age_ms=30 * MINUTE)
     crowd = Crowd(world)
     for number in range(1, 31):
         crowd.wait_for_sweep(number)

@@ -17,7 +17,7 @@ from tests.support.kinesis_retention import RetainedKinesis
 from tests.support.lineage_oracle import log_of, recount_lineage
 from tests.support.live_stream import LiveStream
 from tests.support.mapping_driver import MappingDriver
-from tests.support.oracle import LATENESS, SIZE, Told
+from tests.support.oracle import AGE, LATENESS, SIZE, Told
 from tests.support.world_stores import WorldStores
 from tidegauge.adapters.lambda_event import kinesis_batches
 from tidegauge.domain.announcement import AnnouncedWindow, read_announcement
@@ -77,9 +77,11 @@ class ReshardedWorld:
         clock: The sweep's clock; None makes one that the test moves.
         size_ms: Length of a window.
         lateness_ms: How long a window waits for its events.
+        max_event_age_ms: How far behind stream time an event may lie.
 
     Attributes:
         failures: What sweeps ran into, in order.
+        purged: How many windows sweeps have purged.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class ReshardedWorld:
         clock: PatientClock | None = None,
         size_ms: int = SIZE,
         lateness_ms: int = LATENESS,
+        max_event_age_ms: int = AGE,
     ) -> None:
         self.chance = random.Random(seed)  # noqa: S311
         self.stores = stores
@@ -109,10 +112,17 @@ class ReshardedWorld:
         self.clock = clock or self.moved
         self.bells = Bells()
         self.failures: list[TidegaugeError] = []
+        self.purged = 0
         self.count_rules = CountRules(
-            size_ms=size_ms, lateness_ms=lateness_ms, clock_source=CLOCK, clock_is_sweep=is_clock
+            size_ms=size_ms,
+            lateness_ms=lateness_ms,
+            max_event_age_ms=max_event_age_ms,
+            clock_source=CLOCK,
+            clock_is_sweep=is_clock,
         )
-        self.close_rules = CloseRules(size_ms=size_ms, lateness_ms=lateness_ms)
+        self.close_rules = CloseRules(
+            size_ms=size_ms, lateness_ms=lateness_ms, max_event_age_ms=max_event_age_ms
+        )
         self._observer = stores.hand()
         self._environments = [self.new_environment() for _ in range(2)]
         self._sweep = self.new_sweep()
@@ -185,6 +195,7 @@ class ReshardedWorld:
         self.moved.time_ms += round(minutes * MINUTE)
         swept = self._sweep.run()
         self.failures += swept.failures
+        self.purged += swept.purged_windows
         return swept
 
     def minute(self, events: int = 0, *, minutes: float = 1) -> Swept:
