@@ -160,7 +160,8 @@ def test_messages_go_a_week_after_they_were_sent(stores: MysqlStores, database: 
     ]
     with database.transaction() as cursor:
         cursor.executemany(
-            "INSERT INTO outbox (generation, destination, message_key, payload, created_at, sent_at)"
+            "INSERT INTO outbox"
+            " (generation, destination, message_key, payload, created_at, sent_at)"
             " VALUES (%s, %s, 'k', '{}', '2020-01-01', UTC_TIMESTAMP(3) - INTERVAL %s DAY)",
             rows,
         )

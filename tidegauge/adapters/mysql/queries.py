@@ -13,6 +13,8 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
+# What stands before a head tells of the query below it, not of the one above.
+_REMARK = re.compile(r"(?:^--[^\n]*\n?|\s)+\Z", re.MULTILINE)
 _HEAD = re.compile(r"^-- name: ([a-z0-9_]+)$", re.MULTILINE)
 _MIGRATION = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
@@ -33,7 +35,7 @@ def _queries() -> dict[str, str]:
             if name in found:
                 msg = f"{path.name} names the query {name} a second time"
                 raise ValueError(msg)
-            found[name] = text.strip().removesuffix(";")
+            found[name] = _REMARK.sub("", text).strip().removesuffix(";")
     return found
 
 
