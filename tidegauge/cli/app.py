@@ -8,6 +8,7 @@ from tidegauge.cli.doctor import register as register_doctor
 from tidegauge.cli.live import register as register_live
 from tidegauge.cli.local import register as register_local
 from tidegauge.cli.replay import register as register_replay
+from tidegauge.cli.simulate import register as register_simulate
 
 app = typer.Typer(
     name="tidegauge",
@@ -20,6 +21,7 @@ app = typer.Typer(
 register_local(app)
 register_live(app)
 register_replay(app)
+register_simulate(app)
 register_database(app)
 register_doctor(app)
 register_alert(app)

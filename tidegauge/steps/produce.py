@@ -48,7 +48,7 @@ def produce(
         refused = 0
         for entries in in_rounds(batch.entries):
             refused += _put(writer, entries)
-        if batch.position != position:
+        if batch.entries or batch.position != position:
             source.commit(batch.position)
         produced.events += len(batch.entries) - refused
         produced.refused += refused
