@@ -41,6 +41,12 @@ def test_a_stream_that_has_closed_no_window_says_so() -> None:
         (
             snapshot(*[shard(f"s{n}", 40, beat=600) for n in range(5)]),
             SWEEP,
+            "what lies on any of the 5 shards is not counted since 2013-02-08T12:40:00Z; ",
+            "collect",
+        ),
+        (
+            snapshot(shard("fine", 60), *[shard(f"s{n}", 40, beat=600) for n in range(5)]),
+            SWEEP,
             "what lies on shards s0, s1, s2 and 2 more is not counted since",
             "collect",
         ),

@@ -117,6 +117,7 @@ class Health(msgspec.Struct, frozen=True):
         suspect: Series whose newest count disagrees with the keys behind it.
         silent: The silent series: those with an open incident first, then by how lately they fell
             silent.
+        n_active: Shards that hold stream time back: neither drained nor waiting for a parent.
         n_series: Active series.
         unjudged: Active series that wait for verdicts on more than their newest window.
         unsent: As in `Snapshot`.
@@ -133,6 +134,7 @@ class Health(msgspec.Struct, frozen=True):
     losses: tuple[Loss, ...] = ()
     suspect: tuple[str, ...] = ()
     silent: tuple[Silence, ...] = ()
+    n_active: int = 0
     n_series: int = 0
     unjudged: int = 0
     unsent: int = 0
@@ -188,6 +190,7 @@ def health_of(now: Snapshot, rules: HealthRules, earlier: Snapshot | None = None
         losses=losses,
         suspect=suspect,
         silent=silent,
+        n_active=len(lineage.active),
         n_series=len(now.series),
         unjudged=sum(s.window_start_ms - s.judged_step_ms > rules.size_ms for s in now.series),
         unsent=now.unsent,

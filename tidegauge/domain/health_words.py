@@ -45,8 +45,10 @@ def lines_of(health: Health) -> list[Line]:
 
 def _stall_line(stall: Stall, health: Health) -> Line:
     state = State.BEHIND if stall.moving else State.STALLED
-    stands = " yet" if stall.since_ms is None else f" since {format_time(stall.since_ms)}"
+    stands = " yet" if stall.since_ms is None else f" since {_time(stall.since_ms)}"
     shards = _names(stall.shard_ids, "shard")
+    if len(stall.shard_ids) == health.n_active > 1:
+        shards = f"any of the {health.n_active} shards"
     match stall.cause:
         case StallCause.NO_LISTING:
             says = "nobody has registered the stream's shards, so nothing can be closed"
@@ -64,13 +66,13 @@ def _stall_line(stall: Stall, health: Health) -> Line:
             says = f"{shards}, closed by a resharding, is not read to its end; {waiting} must wait"
             look = "collect's event source mapping and log, then the sweep's, which finds the end"
         case StallCause.CLOSING:
-            at = "" if stall.since_ms is None else f" from {format_time(stall.since_ms)} on"
+            at = "" if stall.since_ms is None else f" from {_time(stall.since_ms)} on"
             says = f"stream time has passed windows that nobody closes{at}"
             look = "the logs of collect and sweep: a closing that fails is tried again each time"
     if stall.moving:
         says = f"{says}; it is catching up"
     elif health.lag_ms is not None and stall.cause is not StallCause.CLOSING:
-        says = f"{says}; the watermark lies {duration(health.lag_ms)} behind"
+        says = f"{says}; the watermark lies {_length(health.lag_ms)} behind"
     return Line(state, says, look)
 
 
@@ -101,10 +103,10 @@ _LOSS_WORDS = {
 
 
 def _loss_words(loss: Loss) -> str:
-    until = "a heartbeat comes" if loss.until_ms is None else format_time(loss.until_ms)
+    until = "a heartbeat comes" if loss.until_ms is None else _time(loss.until_ms)
     where = f" on shard {loss.shard_id}" if loss.shard_id else ""
     why = _LOSS_WORDS.get(loss.reason, loss.reason)
-    return f"records{where} are lost from {format_time(loss.from_ms)} until {until}: {why}"
+    return f"records{where} are lost from {_time(loss.from_ms)} until {until}: {why}"
 
 
 def _silence_line(health: Health) -> Line:
@@ -118,14 +120,14 @@ def _silence_line(health: Health) -> Line:
 def _silence_words(silence: Silence) -> str:
     alerted = ", people were alerted" if silence.incident else ""
     lasted = duration(silence.until_ms - silence.from_ms)
-    return f"{silence.series} for {lasted} (since {format_time(silence.from_ms)}{alerted})"
+    return f"{silence.series} for {lasted} (since {_time(silence.from_ms)}{alerted})"
 
 
 def _fine_line(health: Health) -> Line:
     if health.state is State.STARTING or health.counted_until_ms is None:
         says = "no window is closed yet; the first closes with the heartbeat that passes its end"
         return Line(State.STARTING, says)
-    lag = "" if health.lag_ms is None else f", the watermark {duration(health.lag_ms)} behind"
+    lag = "" if health.lag_ms is None else f", the watermark {_length(health.lag_ms)} behind"
     until = format_time(health.counted_until_ms)
     return Line(State.COUNTING, f"{health.n_series:,} series, complete until {until}{lag}")
 
@@ -151,6 +153,15 @@ def _waiting_lines(health: Health) -> Iterator[Line]:
         )
         many = " (the first thousand)" if sum(health.quarantined.values()) >= MANY else ""
         yield Line("", f"set aside: {told}{many}", "the table quarantine, which holds the bytes")
+
+
+def _time(time_ms: int) -> str:
+    """Return a time without its fraction of a second, which helps nobody here."""
+    return format_time(time_ms - time_ms % 1000)
+
+
+def _length(span_ms: int) -> str:
+    return duration(span_ms) if span_ms >= 1000 else "less than 1 s"
 
 
 def _names(names: Sequence[str], noun: str) -> str:
