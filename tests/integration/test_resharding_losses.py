@@ -60,11 +60,10 @@ def test_records_of_a_split_shard_expire_unread(make_world: Make, *, children_fi
     world.put(60)
     world.minutes(2)
     assert world.lose(FIRST) > 100
-    first_beat_ms = world.clock.now_ms() - 60_000  # of the two since the split
     world.mapping.enabled = True
     world.minutes(12, events=30)
     assert world.shard(low).stream_time_ms == world.clock.now_ms()
-    gaps = touched(before_ms, first_beat_ms)
+    gaps = touched(before_ms, world.stream_times(low)[0])
     world.come_to_an_end()
     assert some_of_each(world, gaps)
     world.check(gaps=gaps)
@@ -78,13 +77,12 @@ def test_only_events_expired_behind_the_last_heartbeat_and_a_probe_had_seen_them
     before_ms = world.shard(FIRST).stream_time_ms
     world.mapping.enabled = False
     world.put(60)
-    world.stream.split(FIRST)
-    first_beat_ms = world.clock.now_ms() + 60_000
+    low, _ = world.stream.split(FIRST)
     world.minutes(1)  # a sweep sees that the parent holds something unread
     assert world.lose(FIRST) > 30
     world.mapping.enabled = True
     world.minutes(12, events=30)
-    gaps = touched(before_ms, first_beat_ms)
+    gaps = touched(before_ms, world.stream_times(low)[0])
     world.come_to_an_end()
     assert some_of_each(world, gaps)
     world.check(gaps=gaps)
@@ -98,13 +96,57 @@ def test_a_loss_of_the_parent_passes_through_a_child_without_heartbeats(make_wor
     world.minutes(3, events=30)
     low, high = world.stream.split(FIRST)
     last = world.stream.merge(low, high)
-    first_beat_ms = world.clock.now_ms() + 60_000
     world.minutes(2, events=30)
     world.lose(FIRST)
     world.mapping.enabled = True
     world.minutes(12, events=30)
     assert world.shard(last).stream_time_ms == world.clock.now_ms()
-    gaps = touched(before_ms, first_beat_ms)
+    gaps = touched(before_ms, world.stream_times(last)[0])
+    world.come_to_an_end()
+    assert some_of_each(world, gaps)
+    world.check(gaps=gaps)
+
+
+def test_the_slower_of_two_merged_shards_has_lost_what_the_faster_has_told_of(
+    make_world: Make,
+) -> None:
+    world = make_world(shards=2)
+    world.minutes(12, events=30)
+    before_ms = world.shard(FIRST).stream_time_ms
+    world.mapping.stuck = {FIRST}
+    world.minutes(7, events=30)
+    child = world.stream.merge(FIRST, SECOND)
+    world.minutes(7, events=30)
+    assert world.shard(SECOND).drained
+    world.lose(FIRST)
+    world.mapping.stuck = {child}
+    world.minutes(8, events=30)
+    assert world.shard(FIRST).drained
+    told_ms = max(row.window_start_ms for row in world.stores.rows(world.generation))
+    world.mapping.stuck = set()
+    world.minutes(12, events=30)
+    gaps = touched(before_ms, world.stream_times(child)[0])
+    assert not gaps(told_ms)
+    world.come_to_an_end()
+    assert some_of_each(world, gaps)
+    world.check(gaps=gaps)
+
+
+def test_nobody_looked_until_only_grandchildren_were_left(make_world: Make) -> None:
+    world = make_world()
+    world.resent = 0.0  # across shards that nobody has seen, an event that is put again is new
+    world.minutes(12, events=30)
+    before_ms = world.shard(FIRST).stream_time_ms
+    children = world.stream.split(FIRST)
+    world.put(50)
+    grandchildren = [name for child in children for name in world.stream.split(child)]
+    world.put(50)
+    for shard_id in (FIRST, *children):
+        world.lose(shard_id)
+        world.client.expire(shard_id)
+    world.minutes(12, events=30)
+    assert set(world.shards()) == {FIRST, *grandchildren}
+    gaps = touched(before_ms, world.stream_times(grandchildren[0])[0])
     world.come_to_an_end()
     assert some_of_each(world, gaps)
     world.check(gaps=gaps)
@@ -116,15 +158,14 @@ def test_a_parent_leaves_the_listing_with_what_nobody_read(make_world: Make) -> 
     before_ms = world.shard(FIRST).stream_time_ms
     world.mapping.enabled = False
     world.minutes(3, events=30)
-    world.stream.split(FIRST)
-    first_beat_ms = world.clock.now_ms() + 60_000
+    low, _ = world.stream.split(FIRST)
     world.minutes(3, events=30)
     assert world.lose(FIRST) > 50
     world.client.expire(FIRST)
     world.mapping.enabled = True
     world.minutes(12, events=30)
     assert world.shard(FIRST).drained
-    gaps = touched(before_ms, first_beat_ms)
+    gaps = touched(before_ms, world.stream_times(low)[0])
     world.come_to_an_end()
     assert some_of_each(world, gaps)
     world.check(gaps=gaps)

@@ -61,6 +61,7 @@ class MappingDriver:
 
     Attributes:
         enabled: A mapping that is disabled delivers nothing.
+        stuck: Shards whose batches fail for a reason of their own.
         delivered: Batches that the function took.
         refused: Batches that it did not take, by the name of what it raised.
     """
@@ -85,6 +86,7 @@ class MappingDriver:
         self._redelivers = redelivers
         self._pollers: dict[str, Poller] = {}
         self.enabled = True
+        self.stuck: set[str] = set()
         self.delivered = 0
         self.refused: Counter[str] = Counter()
 
@@ -135,6 +137,8 @@ class MappingDriver:
             poller: Of `pollers`. No two threads may offer for the same one.
             invoke: The function, where another of its processes shall take this batch.
         """
+        if poller.shard_id in self.stuck:
+            return False
         if self._chance.random() < self._redelivers:
             again = self._deliver(poller, self._chance.choice(poller.taken[-3:]), invoke)
             if again is None:
