@@ -75,6 +75,8 @@ class LiveSettings:
             "ENOUGH_WINDOWS": "6",
             "EVENTS_STREAM": "events",  # the template names the real one
             "SIMULATOR_TICK_SECONDS": "2" if short else "10",
+            # Who looks on for minutes wants many events at night too.
+            "SIMULATOR_SEASON": "0" if short else "0.5",
             "SIMULATOR_TYPES": ",".join(
                 f"{name}:{share * EVENTS_PER_WINDOW * 60 / size:g}"
                 for name, share in _TYPES.items()

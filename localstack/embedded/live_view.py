@@ -34,6 +34,11 @@ _VERDICTS = {
     "NOT_JUDGED": ("not judged", "dim"),
     "": ("waits", "dim"),
 }
+_REASONS = {
+    "too little history": "too young",
+    "too weak to judge": "too weak",
+    "prediction error": "no answer",
+}
 _DIRECTIONS = {"TOO_LOW": "▼", "TOO_HIGH": "▲"}
 
 
@@ -69,7 +74,7 @@ def header(reading: LiveReading, *, size_ms: int) -> RenderableType:
     lines.extend(_health_line(line) for line in lines_of(health))
     lag_ms = health.lag_ms
     facts = [
-        "no watermark yet" if lag_ms is None else f"watermark {lag_ms / 1000:.0f} s behind",
+        "no watermark yet" if lag_ms is None else f"watermark {lag_ms // 1000} s behind",
         f"{reading.open_windows} open window{'' if reading.open_windows == 1 else 's'}",
         f"{health.n_series} series",
     ]
@@ -90,11 +95,11 @@ def series_table(reading: LiveReading, *, width: int) -> RenderableType:
     table.add_column("verdict", no_wrap=True)
     if wide:
         table.add_column("incident", no_wrap=True)
-    table.add_column("recent counts against the band", no_wrap=True)
+    table.add_column("recent counts" + " against the band" * wide, no_wrap=True)
     room = max(8, width - (76 if wide else 60))
     for series, lines in reading.windows.items():
         last, incident = lines[-1], reading.incidents.get(series)
-        verdict, style = _VERDICTS[last.verdict]
+        verdict, style = _verdict(last)
         cells: list[RenderableType] = [
             Text(series, style="bold red" if incident else "bold"),
             clock(last.start_ms),
@@ -143,6 +148,15 @@ def alert_table(alerts: Sequence[AlertLine], *, width: int) -> RenderableType:
         style = "green" if alert.kind == "cleared" else "red"
         table.add_row(alert.window_start[11:19], Text(alert.kind, style=style), alert.subject)
     return Group(title, table)
+
+
+def _verdict(line: WindowLine) -> tuple[str, str]:
+    verdict, style = _VERDICTS[line.verdict]
+    if line.reason:
+        verdict = _REASONS.get(line.reason, line.reason)
+    elif line.verdict == "TOO_LOW" and line.count == 0:
+        verdict = "silent"
+    return verdict, style
 
 
 def _health_line(line: Line) -> Text:

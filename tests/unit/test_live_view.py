@@ -74,6 +74,8 @@ def shown(look: LiveReading, *, width: int) -> str:
 @pytest.mark.parametrize("width", [80, 110, 200])
 def test_a_screen_fits_its_width_and_tells_what_matters(width: int) -> None:
     lines = [window(n, 200 + n) for n in range(60)] + [window(60, 0, "TOO_LOW")]
+    told = shown(reading(*lines), width=width)
+    assert told.count("silent") == 1
     silence = Silence("order.placed", START_MS, START_MS + SIZE_MS, 1, incident=True)
     state = health(State.SILENT, silent=(silence,))
     text = shown(reading(*lines, state=state, alerts=(ALERT,)), width=width)
@@ -82,7 +84,6 @@ def test_a_screen_fits_its_width_and_tells_what_matters(width: int) -> None:
         "windows of 20 s",
         "silent",
         "order.placed",
-        "too few",
         "160 to 240",
         "watermark 4 s behind · 2 open windows · 3 series",
         "opened",
@@ -90,6 +91,20 @@ def test_a_screen_fits_its_width_and_tells_what_matters(width: int) -> None:
     ):
         assert expected in text
     assert ("▼ critical" in text) is (width >= 100)
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        (window(0, 200), "normal"),
+        (window(0, 20, "TOO_LOW"), "too few"),
+        (window(0, 900, "TOO_HIGH"), "too many"),
+        (window(0, 5, "NOT_JUDGED"), "too young"),
+        (window(0, 5, ""), "waits"),
+    ],
+)
+def test_a_row_tells_its_verdict_in_a_word_or_two(line: WindowLine, word: str) -> None:
+    assert word in shown(reading(line), width=80)
 
 
 def test_a_stall_says_what_to_look_at() -> None:
