@@ -132,6 +132,28 @@ def test_the_slower_of_two_merged_shards_has_lost_what_the_faster_has_told_of(
     world.check(gaps=gaps)
 
 
+def test_one_of_two_merged_shards_lost_something_while_the_other_is_still_read(
+    make_world: Make,
+) -> None:
+    world = make_world(shards=2)
+    world.minutes(12, events=30)
+    before_ms = world.shard(FIRST).stream_time_ms
+    world.mapping.stuck = {FIRST}
+    world.minutes(7, events=30)
+    world.mapping.stuck = {FIRST, SECOND}
+    world.minutes(1, events=30)
+    child = world.stream.merge(FIRST, SECOND)
+    world.lose(FIRST)
+    world.minutes(3, events=30)
+    assert (world.shard(FIRST).drained, world.shard(SECOND).drained) == (True, False)
+    world.mapping.stuck = set()
+    world.minutes(12, events=30)
+    gaps = touched(before_ms, world.stream_times(child)[0])
+    world.come_to_an_end()
+    assert some_of_each(world, gaps)
+    world.check(gaps=gaps)
+
+
 def test_nobody_looked_until_only_grandchildren_were_left(make_world: Make) -> None:
     world = make_world()
     world.resent = 0.0  # across shards that nobody has seen, an event that is put again is new
