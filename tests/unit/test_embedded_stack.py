@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from embedded.engine import EngineAddress
+from embedded.invoke import functions
 from embedded.local import Ports
 from embedded.places import REPOSITORY
 from embedded.processes import reason_in
@@ -124,3 +125,9 @@ def test_the_users_own_aws_settings_never_reach_the_engines_clients() -> None:
     within = engine.within({"AWS_PROFILE": "work", "AWS_ENDPOINT_URL_S3": "x", "PATH": "/bin"})
     assert within == {"PATH": "/bin", **engine.environment}
     assert within["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4567"
+
+
+def test_every_function_with_an_example_can_be_invoked_by_name() -> None:
+    found = functions(REPOSITORY)
+    assert set(found) >= {"collect", "predict", "sweep", "listener_sim"}
+    assert all((folder / "app.py").exists() for folder in found.values())
