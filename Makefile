@@ -19,7 +19,7 @@ EXPORT := $(UV) export --quiet --frozen --no-dev --no-hashes --no-annotate --no-
 	--no-emit-project --extra mysql --extra lambda --extra judge --no-emit-package botocore
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 setup: ## make .venv from uv.lock (quick when nothing changed)
 	@test -n "$(PYTHON)" || { echo "Tidegauge needs Python 3.11 or newer: install python3" >&2; exit 2; }

@@ -5,12 +5,14 @@ series are too young to be judged, the judging once they are not. What was count
 the stream at the end, over all faults together.
 """
 
+import json
 from functools import partial
 from itertools import pairwise
 
 import msgspec
 import pytest
 
+from embedded.live_watch import Form, watch
 from tests.support.live import LATENESS_MS, SIZE_MS, LiveStack, until
 from tests.support.live_recount import Recount, records_of, recount
 from tidegauge.domain.health import StallCause, State
@@ -113,6 +115,17 @@ def test_every_window_holds_what_was_on_time_and_was_announced_in_order(live: Li
 def test_people_heard_of_three_silences_once_each(live: LiveStack) -> None:
     opened = [a.subject.partition(":")[0] for a in live.new_alerts() if a.kind == "opened"]
     assert sorted(opened) == sorted(SERIES)
+
+
+def test_the_view_prints_what_is_new_as_json_lines(
+    live: LiveStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch(live.feed, Form.JSON, size_ms=SIZE_MS, seconds=0)
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told[0]["kind"] == "state"
+    silent = [one for one in told if one["kind"] == "window" and one["verdict"] == "TOO_LOW"]
+    assert {one["series"] for one in silent} == set(SERIES)
+    assert all(one["count"] == 0 and one["lower"] > 0 for one in silent)
 
 
 def judged_until_ms(live: LiveStack) -> int:

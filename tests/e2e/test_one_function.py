@@ -15,7 +15,7 @@ from tidegauge.domain.errors import InvalidInput
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 
-@pytest.mark.parametrize("name", ["collect", "predict", "sweep"])
+@pytest.mark.parametrize("name", ["collect", "predict", "sweep", "listener_sim"])
 def test_each_function_answers_to_its_example(name: str, stack: Running, places: Places) -> None:
     # In a process of its own: handlers keep clients and settings of the first environment.
     code = "import sys; from embedded.__main__ import main; sys.exit(main(['invoke', sys.argv[1]]))"
@@ -35,11 +35,11 @@ def test_each_function_answers_to_its_example(name: str, stack: Running, places:
         )
         assert done.returncode == 0, done.stderr
         answer = json.loads(done.stdout.splitlines()[-1])
-        if name == "collect":
+        if name in ("collect", "listener_sim"):
             assert answer["events"] > 0
 
 
 def test_an_unknown_function_is_one_sentence_with_those_there_are(stack: Running) -> None:
-    assert functions(REPOSITORY) == ["collect", "predict", "sweep"]
-    with pytest.raises(InvalidInput, match="use F=collect or F=predict or F=sweep"):
+    assert list(functions(REPOSITORY)) == ["collect", "predict", "sweep", "listener_sim"]
+    with pytest.raises(InvalidInput, match="use F=collect or F=predict or F=sweep or F=listener"):
         invoke("recorder", stack, REPOSITORY)
