@@ -73,7 +73,11 @@ class StreamWriter(Protocol):
     """Puts records on a stream; nothing is acknowledged before it is stored."""
 
     def put(self, entries: Sequence[StreamEntry]) -> list[PutPosition]:
-        """Put all entries, resending exactly those that failed, in order per partition key.
+        """Put all entries, resending exactly those that failed.
+
+        A later call never overtakes an earlier one. Within a call an entry may be taken before one
+        ahead of it that was refused: whoever needs an order puts its entries one call after the
+        other.
 
         Returns:
             One position an entry, in the order of `entries`.
