@@ -95,11 +95,10 @@ def _local_stack() -> "tuple[LocalStack, Places]":
 
 def _live_stack() -> "LocalStack":
     require_repository()
-    from embedded.live import settings_at
+    from embedded.local import LocalStack
     from embedded.places import live_places
 
-    places = live_places()
-    return settings_at(places).stack(places)
+    return LocalStack(live_places())  # to be stopped: its settings do not matter
 
 
 def _print_running(running: "Running", *, as_json: bool) -> None:
