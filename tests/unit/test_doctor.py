@@ -184,6 +184,12 @@ def test_functions_that_cannot_count_together(deployed: list[FunctionFacts], say
     assert any(fault.startswith(says) for fault in faults)
 
 
+def test_a_function_that_is_being_made_is_no_fault() -> None:
+    pending = msgspec.structs.replace(function("sweep"), state="Pending")
+    findings = examined(FakeCloud(deployed=[function("collect"), function("predict"), pending]))
+    assert only(findings, WARNING).says == "tg-sweep is Pending"
+
+
 def test_what_is_set_otherwise_here_than_there_is_a_warning() -> None:
     findings = examined(env={"EVENTS_STREAM": "events", "WINDOW_SECONDS": "60"})
     found = only(findings, WARNING)

@@ -303,9 +303,12 @@ def _function_findings(part: str, found: Sequence[FunctionFacts]) -> Iterator[Fi
             "functions", f"{len(found)} functions are {part} of this stream: {names}", remedy
         )
     for function in found[:1]:
-        if function.state != "Active":
-            remedy = "`aws lambda get-function-configuration` says why"
+        if function.state == "Failed":
+            remedy = "`aws lambda get-function-configuration` says why; deploy template.yaml again"
             yield wrong("functions", f"{function.name} is {function.state}", remedy)
+        elif function.state != "Active":  # being made, or idle for weeks
+            remedy = "wait a minute: Lambda is making it ready"
+            yield warning("functions", f"{function.name} is {function.state}", remedy)
         for fault in faults_of_function(part, function.variables):
             yield wrong("functions", f"{part}: {fault}", "deploy template.yaml again")
 
