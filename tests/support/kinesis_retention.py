@@ -89,5 +89,7 @@ class RetainedKinesis:
 
     def _check(self, shard_id: str, operation: str) -> None:
         if shard_id in self._expired:
-            told = {"Code": "ResourceNotFoundException", "Message": f"{shard_id} does not exist"}
-            raise ClientError({"Error": told}, operation)
+            message = f"{shard_id} does not exist"
+            raise ClientError(
+                {"Error": {"Code": "ResourceNotFoundException", "Message": message}}, operation
+            )

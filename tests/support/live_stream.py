@@ -38,7 +38,7 @@ class LiveStream:
         deadline = time.monotonic() + WAIT_SECONDS
         while self._created == before:
             assert time.monotonic() < deadline
-            if self.name in self._client.list_streams()["StreamNames"]:
+            if self._exists():
                 self.delete()
             self._client.create_stream(StreamName=self.name, ShardCount=shards)
             self._wait_until_active()
@@ -47,9 +47,16 @@ class LiveStream:
         """Delete the stream with all that is in it."""
         self._client.delete_stream(StreamName=self.name)
         deadline = time.monotonic() + WAIT_SECONDS
-        while self.name in self._client.list_streams()["StreamNames"]:
+        while self._exists():
             assert time.monotonic() < deadline
             time.sleep(POLL_SECONDS)
+
+    def _exists(self) -> bool:
+        try:
+            self._client.describe_stream_summary(StreamName=self.name)
+        except self._client.exceptions.ResourceNotFoundException:
+            return False
+        return True
 
     def split(self, shard_id: str) -> tuple[str, str]:
         """Split a shard into two halves and return them, the lower first."""

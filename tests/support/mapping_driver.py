@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from tidegauge.domain.errors import TidegaugeError
 
 if TYPE_CHECKING:
-    from mypy_boto3_kinesis.type_defs import RecordOutputTypeDef
+    from mypy_boto3_kinesis.type_defs import RecordTypeDef
 
 # What a function is given: Lambda's event. It raises to have the batch delivered again.
 Invoke = Callable[[dict[str, Any]], object]
@@ -166,7 +166,7 @@ class MappingDriver:
 
     def _read(
         self, poller: Poller, after: int, limit: int
-    ) -> tuple[Sequence["RecordOutputTypeDef"], bool]:
+    ) -> tuple[Sequence["RecordTypeDef"], bool]:
         """Return up to `limit` records behind a position, and whether the shard ends there."""
         try:
             iterator = poller.iterators.get(after) or self._iterator(poller.shard_id, after)
@@ -197,7 +197,7 @@ class MappingDriver:
         return str(answer["ShardIterator"])
 
 
-def lambda_event(shard_id: str, records: Sequence["RecordOutputTypeDef"]) -> dict[str, Any]:
+def lambda_event(shard_id: str, records: Sequence["RecordTypeDef"]) -> dict[str, Any]:
     """Return records as Lambda hands them to a function."""
     return {
         "Records": [
