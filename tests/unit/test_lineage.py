@@ -4,8 +4,12 @@ Windows are five minutes, lateness one; the sweep beats each minute and the mapp
 it. Event times are ms after the base.
 """
 
+import pytest
+
 from tests.support.live_world import MINUTE, LiveWorld
 from tests.support.worlds import BASE
+from tidegauge.domain.errors import Transient
+from tidegauge.ports import ShardEnd
 
 ROOT = "shardId-000000000000"
 
@@ -178,3 +182,25 @@ def test_trimmed_heartbeats_are_a_gap_even_if_the_sweep_never_saw_a_record() -> 
     settle(world, 14)  # the next heartbeat, of minute 6, names the one before it
     assert world.counts()[0] == 3
     assert [world.qualities()[window] for window in range(3)] == ["gap", "gap", "complete"]
+
+
+def test_a_shard_that_cannot_be_probed_now_keeps_no_other_from_being_drained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = LiveWorld(2)
+    world.minute()
+    one, other = world.stream.all
+    for shard_id in (one, other):
+        world.stream.split(shard_id)
+    probe = world.stream.probe
+
+    def throttled(shard_id: str, fence: int) -> ShardEnd:
+        if shard_id == one:
+            msg = "slow down"
+            raise Transient(msg)
+        return probe(shard_id, fence)
+
+    monkeypatch.setattr(world.stream, "probe", throttled)
+    assert [str(failure) for failure in world.sweep(1).failures] == ["slow down"]
+    shards = {shard.shard_id: shard for shard in world.sweeps.shards(world.generation)}
+    assert (shards[one].drained, shards[other].drained) == (False, True)

@@ -14,6 +14,7 @@ from tidegauge.ports import (
     PutPosition,
     ShardListing,
     ShardProber,
+    ShardProgress,
     StreamEntry,
     StreamIdentity,
     StreamLister,
@@ -50,6 +51,7 @@ class Lineage:
         self._sweeps = sweeps
         self._identity = identity
         self.generation = generation
+        self.drained = 0
 
     def identity(self) -> StreamIdentity:
         """Return which generation of the stream this is."""
@@ -74,20 +76,17 @@ class Lineage:
         """Put entries on the stream, as it does."""
         return self._stream.put(entries)
 
-    def drain(self, listing: Sequence[ShardListing]) -> int:
+    def drain(self, listing: Sequence[ShardListing]) -> None:
         """Probe the closed shards of a listing; mark those drained that are read to their end.
 
-        Goes on to their children, which may be closed as well.
-
-        Returns:
-            How many were drained.
+        Goes on to their children, which may be closed as well. `drained` counts them.
 
         Raises:
-            Transient: stream or store cannot answer now; what was drained stays so.
+            Transient: stream or store could not answer for some shard; the others had their turn.
         """
         closed = {shard.shard_id for shard in listing if shard.closed}
         probed: set[str] = set()
-        drained = 0
+        failures: list[Transient] = []
         while True:
             ready = [
                 shard
@@ -95,11 +94,18 @@ class Lineage:
                 if shard.shard_id in closed - probed and not shard.drained and not shard.waiting
             ]
             if not ready:
-                return drained
+                break
             for shard in ready:
                 probed.add(shard.shard_id)
-                end = self._stream.probe(shard.shard_id, shard.fence)
-                if end.reached:
-                    drained += self._sweeps.drain(self.generation, shard.shard_id, shard.fence)
-                elif end.unread is not None:
-                    self._sweeps.note_unread(self.generation, shard.shard_id, end.unread)
+                try:
+                    self.drained += self._look_at(shard)
+                except Transient as error:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def _look_at(self, shard: ShardProgress) -> bool:
+        end = self._stream.probe(shard.shard_id, shard.fence)
+        if end.unread is not None:
+            self._sweeps.note_unread(self.generation, shard.shard_id, end.unread)
+        return end.reached and self._sweeps.drain(self.generation, shard.shard_id, shard.fence)

@@ -167,7 +167,7 @@ class Sweep:
                 self._clock.wait_until_ms(due_ms)
                 self._round(swept, lineage)
                 self._publish(swept)
-            self._tell(swept, lineage.generation)
+            self._tell(swept, lineage)
         return swept
 
     def _later_rounds(self, began_ms: int) -> Iterator[int]:
@@ -193,7 +193,7 @@ class Sweep:
             swept.shards = len(listing)
             with swept.part():
                 self._beat(lineage, listing)
-            swept.drained += lineage.drain(listing)
+            lineage.drain(listing)
         with swept.part():
             for _ in range(CLOSINGS_PER_SWEEP):
                 outcome = close_once(self._store, lineage.generation, self._close_rules)
@@ -266,8 +266,9 @@ class Sweep:
             published = publish_outbox(self._outbox, self._sinks, limit=MESSAGES_PER_SWEEP)
             swept.alerts_sent += published.sent.get(Destination.ALERTS, 0)
 
-    def _tell(self, swept: Swept, generation: int) -> None:
+    def _tell(self, swept: Swept, lineage: Lineage) -> None:
+        swept.drained = lineage.drained
         with swept.part():
-            swept.backlog = self._sweeps.backlog(generation)
+            swept.backlog = self._sweeps.backlog(lineage.generation)
         if self._clock_source is not None and swept.watermark_ms is not None:
             swept.watermark_lag_ms = max(0, self._clock.now_ms() - swept.watermark_ms)
