@@ -58,20 +58,40 @@ def local_stacks() -> "dict[str, LocalStack]":
     return {RUN: LocalStack.from_env(default_places()), LIVE: settings_at(live).stack(live)}
 
 
-def reached_in(name: str, running: "Running") -> Reached:
-    """Return how the stream of a local stack is reached, with its functions' rules."""
-    from tidegauge.adapters.aws_errors import aws_call
+def running_of(stack: "LocalStack") -> "Running | None":
+    """Return a local stack if it is up; an engine that hangs is not."""
+    from urllib.parse import urlsplit
 
+    from embedded.engine import EngineAddress, answers
+
+    port = urlsplit(dict(stack.servers())["engine"] or "").port
+    return stack.running() if port is not None and answers(EngineAddress(port)) else None
+
+
+def reached_in(name: str, running: "Running") -> Reached:
+    """Return how the stream of a local stack is reached, as its functions reach it.
+
+    Their secret tells the database: a `DATABASE_URL` of the environment may be of another stream.
+    """
+    from embedded.database import url_of
+    from tidegauge.adapters.aws_errors import aws_call
+    from tidegauge.database_address import DatabaseAddress
+
+    session = running.engine.session()
     sweep = running.outputs.sweep_function_name
     with aws_call(f"asking the local stack how {sweep} is set"):
-        deployed = running.engine.session().functions.get_function_configuration(FunctionName=sweep)
-    there = deployed.get("Environment", {}).get("Variables", {})
+        deployed = session.functions.get_function_configuration(FunctionName=sweep)
+        there = deployed.get("Environment", {}).get("Variables", {})
+        secret = session.secrets.get_secret_value(SecretId=there.get("DATABASE_SECRET_ARN", ""))
     rules = {name: there[name] for name in RULE_VARIABLES if name in there}
-    return Reached(
-        name,
+    variables = {
+        **rules,
+        **running.environment,
+        "DATABASE_URL": url_of(DatabaseAddress.from_secret(secret.get("SecretString", ""))),
         # The stand-in answers both services of the model.
-        {**rules, **running.environment, "AWS_ENDPOINT_URL_SAGEMAKER": running.sagemaker_url},
-    )
+        "AWS_ENDPOINT_URL_SAGEMAKER": running.sagemaker_url,
+    }
+    return Reached(name, variables)
 
 
 def reached(env: Mapping[str, str], *, live: bool) -> Reached:
@@ -89,7 +109,7 @@ def reached(env: Mapping[str, str], *, live: bool) -> Reached:
         return here
     stacks = local_stacks()
     for name in (LIVE,) if live else (RUN, LIVE):
-        running = stacks[name].running() if name in stacks else None
+        running = running_of(stacks[name]) if name in stacks else None
         if running is not None:
             return reached_in(name, running)
     if live:

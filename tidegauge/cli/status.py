@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import typer
 
-from tidegauge.cli.reached import LIVE, RUN, Reached, in_environment, local_stacks, reached_in
+from tidegauge.cli.reached import (
+    LIVE,
+    RUN,
+    Reached,
+    in_environment,
+    local_stacks,
+    reached_in,
+    running_of,
+)
 from tidegauge.domain.errors import Misconfigured, Transient
 from tidegauge.domain.event_time import format_time
 from tidegauge.domain.health import Health, State
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
 
     from embedded.local import LocalStack, Running
 
-ANSWER_SECONDS = 15.0
+ANSWER_SECONDS = 10.0
 _FOUND_WRONG = 1
 _COLOURS: dict[str, str] = {
     State.STALLED: "bold red",
@@ -60,7 +68,7 @@ def show_status(*, live: bool, as_json: bool) -> None:
     here = None if live else in_environment(os.environ)
     stacks = local_stacks()
     shown = {name: stack for name, stack in stacks.items() if _is_shown(name, stack, live, here)}
-    running = {name: stack.running() for name, stack in shown.items()}
+    running = {name: running_of(stack) for name, stack in shown.items()}
     found = [reached_in(name, up) for name, up in running.items() if up is not None]
     if here is not None and not any(_same(here, other) for other in found):
         found.append(here)
@@ -70,7 +78,7 @@ def show_status(*, live: bool, as_json: bool) -> None:
     else:
         _print_stacks(shown, running)
         print_countings(countings)
-        _print_variables(running)
+        _print_variables(found, running)
     down = any(up is None for up in running.values()) or not found
     if down or not all(counting.fine for counting in countings):
         raise typer.Exit(_FOUND_WRONG)
@@ -133,7 +141,8 @@ def print_countings(countings: list[Counting]) -> None:
             says = Text(line.says)
             if line.look:
                 says.append(f"\n→ look at {line.look}", style="dim")
-            table.add_row(Text(f"  {line.state}", style=_COLOURS.get(line.state, "")), says)
+            state = line.state or "besides"
+            table.add_row(Text(f"  {state}", style=_COLOURS.get(state, "")), says)
         console.print(table)
 
 
@@ -158,20 +167,24 @@ def _print_stacks(
         if running[name] is not None:
             continue
         for server, address in stack.servers():
-            typer.echo(f"{server:<20}{address or 'down'}")
+            # It has an address, and still the stack is not up.
+            amiss = " (hangs, or holds no whole stack)" if address and server == "engine" else ""
+            typer.echo(f"{server:<20}{address or 'down'}{amiss}")
         start = (
             "`make live` or `tidegauge live`" if name == LIVE else "`make run` or `tidegauge up`"
         )
         typer.echo(f"Start it with {start}.")
 
 
-def _print_variables(running: "Mapping[str, Running | None]") -> None:
-    up = {name: each for name, each in running.items() if each is not None}
-    for name, each in up.items():
-        typer.echo(f"To reach the stack of `{name}`:")
-        for variable, value in each.environment.items():
-            typer.echo(f"  export {variable}={value}")
-        return  # two of them would not go together
+def _print_variables(found: list[Reached], running: "Mapping[str, Running | None]") -> None:
+    for reached in found:
+        stack = running.get(reached.name)
+        if stack is None:
+            continue
+        typer.echo(f"To reach the stack of `{reached.name}`:")
+        for name in stack.environment:
+            typer.echo(f"  export {name}={reached.variables[name]}")
+        return  # those of two would not go together
 
 
 def _told(

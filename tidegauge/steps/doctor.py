@@ -263,18 +263,24 @@ class Doctor:
                 yield not_checked("roles", f"role of {part}: {error}")
 
 
-_DEPLOY = "deploy template.yaml, or look at the right account and region (AWS_PROFILE, AWS_REGION)"
+_DEPLOY = (
+    "deploy template.yaml, or look at the right account and region (AWS_PROFILE, "
+    "AWS_DEFAULT_REGION)"
+)
 _REACH = "look at the message; then run the doctor again"
 _REMEDY_ABSENT = {
     "endpoint": "deploy a model under this name, or set EndpointName to one that is",
     "events stream": "set EVENTS_STREAM to the stack's output EventsStreamName; is it the right "
-    "account and region (AWS_PROFILE, AWS_REGION)?",
+    "account and region (AWS_PROFILE, AWS_DEFAULT_REGION)?",
 }
 _REMEDY_SILENT = {
-    "AWS account": "check this machine's network, AWS_REGION and AWS_ENDPOINT_URL",
+    "database": "check that it runs, its host and port, and that this machine may reach it (VPN, "
+    "security group)",
+    "AWS account": "check this machine's network, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL",
 }
 _REMEDY_REFUSED = {
-    "AWS account": "log in: set AWS_PROFILE or credentials, and AWS_REGION",
+    "database": "mend user, password or database name in DATABASE_URL, or in the secret",
+    "AWS account": "log in: set AWS_PROFILE or credentials, and AWS_DEFAULT_REGION",
     "events stream": "set EVENTS_STREAM to the stack's output EventsStreamName",
 }
 
