@@ -168,6 +168,7 @@ class FakeDatabase:
     facts: ServerFacts = field(default_factory=lambda: ServerFacts("8.4.3", True, 0))
     migrations: SchemaFacts = field(default_factory=lambda: SchemaFacts([], []))
     snapshot: Snapshot | None = field(default_factory=counted)
+    next_snapshots: list[Snapshot] = field(default_factory=list)
     failures: dict[str, Exception] = field(default_factory=dict)
     asked_for: list[tuple[str, str, bool]] = field(default_factory=list)
 
@@ -191,7 +192,10 @@ class FakeDatabase:
     def read(self) -> Snapshot | None:
         if "read" in self.failures:
             raise self.failures["read"]
-        return self.snapshot
+        now = self.snapshot
+        if self.next_snapshots:
+            self.snapshot = self.next_snapshots.pop(0)
+        return now
 
 
 def examined(

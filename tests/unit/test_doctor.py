@@ -301,6 +301,13 @@ def test_a_replay_onto_a_stream_that_the_sweep_keeps() -> None:
     assert found.says == ("the last heartbeat counted on s0 is not the sweep's: perhaps two clocks")
 
 
+def test_a_heartbeat_that_the_sweep_is_about_to_note_is_its_own() -> None:
+    ahead = msgspec.structs.replace(counted(), shards=[shard("s0", 60, heartbeat=700)])
+    noted = msgspec.structs.replace(counted(), shards=[shard("s0", 60, heartbeat=700, beat=700)])
+    database = FakeDatabase(snapshot=ahead, next_snapshots=[ahead, noted])
+    assert levels(examined(database=database), "one clock") == [OK]
+
+
 def test_a_sweep_that_beats_on_a_stream_of_replays() -> None:
     parts = [function(part, HEARTBEATS="producer") for part in ("collect", "predict", "sweep")]
     findings = examined(FakeCloud(deployed=parts))
