@@ -47,7 +47,7 @@ test: setup ## all tests; sets up the servers that they need
 	$(UV) sync --frozen --quiet --python "$$python" && \
 	.tidegauge/envs/python3.13/bin/python $(UNIT); \
 	else echo "No Python 3.13 here: unit tests ran on one Python alone."; fi
-	$(BIN)/python -m pytest -q tests/contracts tests/integration tests/e2e
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/e2e tests/contracts tests/integration
 
 unit: setup ## unit and property tests alone: no servers
 	$(BIN)/python $(UNIT)

@@ -8,14 +8,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.command import Command, Ran
 from tests.support.events import MINUTE_MS, NOON_MS, event_json
 from tidegauge.adapters.replay_output import csv_field
-from tidegauge.cli import main
 from tidegauge.domain.event_time import format_time
 from tidegauge.domain.heartbeat import heartbeat_record
 
@@ -23,40 +25,12 @@ STORM = Path(__file__).parents[1] / "fixtures" / "departures-2013-storm.jsonl.gz
 HEADER = "series,window_start,window_end,count,revision,late,quality,expected,lower,upper,verdict"
 
 
-class Ran:
-    """What one run of the command gave."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code = code
-        self.out = out
-        self.err = err
-
-    @property
-    def sums(self) -> dict[str, Any]:
-        """The printed JSON."""
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
-
-class Command:
-    """Runs the command in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-
-    def __call__(self, *arguments: object) -> Ran:
-        self._monkeypatch.setattr(sys, "argv", ["tidegauge", "replay", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = self._capsys.readouterr()
-        code = ended.value.code
-        return Ran(code if isinstance(code, int) else 0, shown.out, shown.err)
+Replay = Callable[..., Ran]
 
 
 @pytest.fixture
-def replay(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capsys)
+def replay(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Replay:
+    return partial(Command(monkeypatch, capsys), "replay")
 
 
 def fixture_of(tmp_path: Path, *lines: bytes) -> Path:
@@ -75,20 +49,20 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_sums_have_exactly_the_promised_keys_and_standard_output_nothing_else(
-    replay: Command, tmp_path: Path
+    replay: Replay, tmp_path: Path
 ) -> None:
     ran = replay(fixture_of(tmp_path, event("1", 0)), "--no-predict", "--json")
     assert ran.code == 0
-    assert list(ran.sums) == [
+    assert list(ran.told) == [
         "events", "distinct", "duplicates", "quarantined", "late", "windows", "corrected",
         "alerts", "seconds",
     ]  # fmt: skip
     assert (ran.out.count("\n"), ran.err) == (1, "")
 
 
-def test_the_counts_of_the_storm_equal_a_plain_recount(replay: Command, tmp_path: Path) -> None:
+def test_the_counts_of_the_storm_equal_a_plain_recount(replay: Replay, tmp_path: Path) -> None:
     out = tmp_path / "w.csv"
-    sums = replay(STORM, "--no-predict", "--json", "--windows-out", out).sums
+    sums = replay(STORM, "--no-predict", "--json", "--windows-out", out).told
     assert (sums["events"], sums["distinct"], sums["quarantined"]) == (21_954, 21_954, 0)
     lines = gzip.decompress(STORM.read_bytes()).splitlines()
     times = [json.loads(line)["time"] for line in lines]
@@ -99,7 +73,7 @@ def test_the_counts_of_the_storm_equal_a_plain_recount(replay: Command, tmp_path
 
 
 def test_late_and_duplicate_events_and_corrections_are_counted(
-    replay: Command, tmp_path: Path
+    replay: Replay, tmp_path: Path
 ) -> None:
     # the window of 12:00 closes at 12:06; the event of 12:01 comes after that, twice
     path = fixture_of(
@@ -111,7 +85,7 @@ def test_late_and_duplicate_events_and_corrections_are_counted(
         event("5", 13),
     )
     out = tmp_path / "w.csv"
-    sums = replay(path, "--no-predict", "--json", "--windows-out", out).sums
+    sums = replay(path, "--no-predict", "--json", "--windows-out", out).told
     del sums["seconds"]
     assert sums == {
         "events": 6, "distinct": 5, "duplicates": 1, "quarantined": 0, "late": 1, "windows": 3,
@@ -126,7 +100,7 @@ def test_late_and_duplicate_events_and_corrections_are_counted(
 
 
 def test_envelopes_of_eventbridge_are_counted_as_cloud_events_are(
-    replay: Command, tmp_path: Path
+    replay: Replay, tmp_path: Path
 ) -> None:
     enveloped = []
     for number, data in enumerate([event(str(n), n, series="t") for n in range(12)]):
@@ -140,7 +114,7 @@ def test_envelopes_of_eventbridge_are_counted_as_cloud_events_are(
     lines = [json.dumps(said).encode() for said in enveloped]
     path = fixture_of(tmp_path, lines[0], lines[1], json.dumps(enveloped[2:5]).encode(), *lines[5:])
     out = tmp_path / "w.csv"
-    sums = replay(path, "--no-predict", "--json", "--windows-out", out).sums
+    sums = replay(path, "--no-predict", "--json", "--windows-out", out).told
     assert (sums["events"], sums["distinct"], sums["quarantined"]) == (12, 12, 0)
     assert [(row["series"], row["count"]) for row in rows_of(out)] == [
         ("t", "5"),
@@ -150,7 +124,7 @@ def test_envelopes_of_eventbridge_are_counted_as_cloud_events_are(
 
 
 def test_windows_are_sorted_by_time_then_series_and_odd_names_are_quoted(
-    replay: Command, tmp_path: Path
+    replay: Replay, tmp_path: Path
 ) -> None:
     names = ["b", "a,b", 'say "x"', "l\nm", "c\rd", "ä", " lead", "Z"]
     path = fixture_of(tmp_path, *(event(n, 0, series=n) for n in names), event("l", 6, series="b"))
@@ -163,7 +137,7 @@ def test_windows_are_sorted_by_time_then_series_and_odd_names_are_quoted(
     assert csv_field("") == '""'
 
 
-def test_bad_lines_are_set_aside_with_line_and_reason(replay: Command, tmp_path: Path) -> None:
+def test_bad_lines_are_set_aside_with_line_and_reason(replay: Replay, tmp_path: Path) -> None:
     path = fixture_of(
         tmp_path,
         event("0", 60 * 24 * 4000),  # an absurd first event
@@ -185,16 +159,16 @@ def test_bad_lines_are_set_aside_with_line_and_reason(replay: Command, tmp_path:
         (16, "not_utf8"), (17, "not_an_event"), (18, "too_old"), (19, "unconfirmed_time"),
     }  # fmt: skip
     assert next(row for row in rows if row["line"] == 16)["base64"] == "//4="
-    assert (ran.sums["quarantined"], ran.sums["events"]) == (7, 13)
+    assert (ran.told["quarantined"], ran.told["events"]) == (7, 13)
     table = replay(path, "--no-predict").out
     assert "malformed_json" in table
     assert "unconfirmed_time" in table
 
 
-def test_an_overlong_line_is_set_aside(replay: Command, tmp_path: Path) -> None:
+def test_an_overlong_line_is_set_aside(replay: Replay, tmp_path: Path) -> None:
     path = fixture_of(tmp_path, event("1", 0), b'{"id":"' + b"x" * 11_000_000, event("2", 1))
     out = tmp_path / "q.jsonl"
-    sums = replay(path, "--no-predict", "--json", "--quarantine-out", out).sums
+    sums = replay(path, "--no-predict", "--json", "--quarantine-out", out).told
     assert (sums["events"], sums["quarantined"]) == (2, 1)
     (row,) = [json.loads(line) for line in out.read_text().splitlines()]
     assert (row["line"], row["reason"]) == (2, "too_large")
@@ -203,7 +177,7 @@ def test_an_overlong_line_is_set_aside(replay: Command, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("extra", [(), ("--jobs", "2"), ("--jobs", "3")])
 def test_every_way_to_run_it_gives_the_same_bytes(
-    replay: Command, tmp_path: Path, extra: tuple[str, ...]
+    replay: Replay, tmp_path: Path, extra: tuple[str, ...]
 ) -> None:
     odd = [b"{", b'["x",' + event("b", 1) + b"]", b"x" * 10_500_000, b"", b"\xff"]
     path = tmp_path / "f.jsonl"
@@ -217,19 +191,19 @@ def test_every_way_to_run_it_gives_the_same_bytes(
             path, "--no-predict", "--json", "--windows-out", outs[0], "--quarantine-out", outs[1],
             *arguments,
         )  # fmt: skip
-        sums = ran.sums
+        sums = ran.told
         del sums["seconds"]
         results.append((sums, *(out.read_bytes() for out in outs)))
     assert results[0] == results[1]
     assert results[0][0]["duplicates"] == 11
 
 
-def test_two_judged_replays_give_the_same_bytes(replay: Command, tmp_path: Path) -> None:
+def test_two_judged_replays_give_the_same_bytes(replay: Replay, tmp_path: Path) -> None:
     results = []
     for run in range(2):
         outs = [tmp_path / f"{run}.csv", tmp_path / f"{run}.jsonl"]
         ran = replay(STORM, "--json", "--windows-out", outs[0], "--alerts-out", outs[1])
-        assert ran.sums["alerts"] == len(outs[1].read_text().splitlines())
+        assert ran.told["alerts"] == len(outs[1].read_text().splitlines())
         results.append([out.read_bytes() for out in outs])
     assert results[0] == results[1]
     judged = [row for row in rows_of(tmp_path / "0.csv") if row["verdict"] != "NOT_JUDGED"]
@@ -255,7 +229,7 @@ def beat(minute: int, shard: str = "s-0") -> bytes:
 
 
 def test_a_recording_is_counted_by_its_own_heartbeats(
-    replay: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    replay: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEARTBEATS", "producer")
     path = fixture_of(
@@ -267,12 +241,12 @@ def test_a_recording_is_counted_by_its_own_heartbeats(
         recorded(3, beat(12, "s-1"), "s-1"), recorded(2, event("1", 1)), recorded(5, beat(12)),
     )  # fmt: skip
     out = tmp_path / "w.csv"
-    sums = replay(path, "--no-predict", "--json", "--windows-out", out).sums
+    sums = replay(path, "--no-predict", "--json", "--windows-out", out).told
     assert (sums["events"], sums["late"], sums["quarantined"]) == (3, 1, 1)
     assert [(row["count"], row["revision"]) for row in rows_of(out)] == [("3", "2"), ("0", "1")]
 
 
-def test_a_recording_without_heartbeats_is_refused(replay: Command, tmp_path: Path) -> None:
+def test_a_recording_without_heartbeats_is_refused(replay: Replay, tmp_path: Path) -> None:
     path = fixture_of(tmp_path, recorded(1, event("1", 1)))
     ran = replay(path, "--no-predict", "--windows-out", tmp_path / "w.csv")
     assert ran.code == 2
@@ -301,7 +275,7 @@ def test_a_recording_without_heartbeats_is_refused(replay: Command, tmp_path: Pa
     ],
 )
 def test_misuse_is_answered_in_a_sentence_and_with_exit_code_2(
-    replay: Command, tmp_path: Path, arguments: tuple[str, ...], said: str
+    replay: Replay, tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     ran = replay(fixture_of(tmp_path, event("1", 0)), *arguments)
     assert ran.code == 2
@@ -310,7 +284,7 @@ def test_misuse_is_answered_in_a_sentence_and_with_exit_code_2(
     assert ran.out == ""
 
 
-def test_no_output_overwrites_an_input_or_another_output(replay: Command, tmp_path: Path) -> None:
+def test_no_output_overwrites_an_input_or_another_output(replay: Replay, tmp_path: Path) -> None:
     path = fixture_of(tmp_path, event("1", 0))
     before = path.read_bytes()
     manifest = Path(f"{path}.manifest.json")
@@ -327,7 +301,7 @@ def test_no_output_overwrites_an_input_or_another_output(replay: Command, tmp_pa
 
 
 def test_a_failed_replay_leaves_no_file_and_keeps_the_old_one(
-    replay: Command, tmp_path: Path
+    replay: Replay, tmp_path: Path
 ) -> None:
     short = tmp_path / "short.gz"
     short.write_bytes(STORM.read_bytes()[:200_000])
@@ -340,11 +314,11 @@ def test_a_failed_replay_leaves_no_file_and_keeps_the_old_one(
 
 
 def test_settings_of_the_environment_count_and_all_their_faults_are_told(
-    replay: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    replay: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = fixture_of(tmp_path, event("1", 0), event("2", 0.5), event("3", 1))
     monkeypatch.setenv("WINDOW_SECONDS", "60")
-    assert replay(path, "--no-predict", "--json").sums["windows"] == 2
+    assert replay(path, "--no-predict", "--json").told["windows"] == 2
     monkeypatch.setenv("WINDOW_SECONDS", "7")
     monkeypatch.setenv("CLEAR_WINDOWS", "few")
     ran = replay(path, "--json")
