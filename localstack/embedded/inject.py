@@ -6,6 +6,7 @@ anew. What it then puts a second time has the same ids, so that only what the fa
 
 import json
 import time
+from collections.abc import Sequence
 
 from embedded.local import Running
 from tidegauge.domain.errors import InvalidInput
@@ -20,13 +21,14 @@ _POLL_SECONDS = 0.1
 _KEPT_MS = 600_000
 
 
-def inject(running: Running, text: str, *, lasting: str, now_ms: int) -> Fault:
-    """Let a fault begin with the next tick.
+def inject(running: Running, texts: Sequence[str], *, lasting: str, now_ms: int) -> list[Fault]:
+    """Let faults begin with the next tick, all of them with one change of the function.
 
     Args:
         running: The stack.
-        text: `KIND:TYPE`, such as `silence:order.placed`; or with `@START+DURATION` behind it.
-        lasting: For how long, where the text does not say it; such as `3m`.
+        texts: `KIND:TYPE` each, such as `silence:order.placed`; or with `@START+DURATION` behind
+            it.
+        lasting: For how long, where a text does not say it; such as `3m`.
         now_ms: The time, ms since the epoch.
 
     Raises:
@@ -41,16 +43,15 @@ def inject(running: Running, text: str, *, lasting: str, now_ms: int) -> Fault:
     settings = SimulatorSettings.from_env(variables)
     names = [kind.name for kind in settings.types()]
     start_ms = now_ms - now_ms % settings.tick_ms + 2 * settings.tick_ms
-    if "@" not in text:
-        text = f"{text}@{format_time(start_ms)}+{lasting}"
+    added = [t if "@" in t else f"{t}@{format_time(start_ms)}+{lasting}" for t in texts]
     try:
-        fault = fault_of(text, names, now_ms=start_ms)
+        faults = [fault_of(text, names, now_ms=start_ms) for text in added]
     except InvalidInput as error:
         msg = f"--inject {error}"
         raise InvalidInput(msg) from error
     earlier = [part.strip() for part in settings.simulator_faults.split(",") if part.strip()]
     kept = [part for part in earlier if fault_of(part, names).end_ms > now_ms - _KEPT_MS]
-    variables = {**variables, VARIABLE: ",".join([*kept, text])}
+    variables = {**variables, VARIABLE: ",".join([*kept, *added])}
     functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
     _await_update(running, name)
     # The engine ends what runs of a function that is changed, in the midst of its minute.
@@ -59,7 +60,7 @@ def inject(running: Running, text: str, *, lasting: str, now_ms: int) -> Fault:
         InvocationType="Event",
         Payload=json.dumps({"time": format_time(now_ms)}).encode(),
     )
-    return fault
+    return faults
 
 
 def _await_update(running: Running, name: str) -> None:

@@ -130,9 +130,9 @@ class LiveStack:
         """Inject a fault that begins and ends with a window; return its start."""
         now_ms = SystemClock().now_ms()
         start_ms = (now_ms + 3 * SETTINGS.simulator.tick_ms) // SIZE_MS * SIZE_MS + SIZE_MS
-        for name in types:
-            text = f"{kind}:{name}@{format_time(start_ms)}+{windows * SIZE_MS // 1000}s"
-            inject(self.running, text, lasting="", now_ms=now_ms)
+        span = f"{format_time(start_ms)}+{windows * SIZE_MS // 1000}s"
+        texts = [f"{kind}:{name}@{span}" for name in types]
+        inject(self.running, texts, lasting="", now_ms=now_ms)
         return start_ms
 
     @contextmanager

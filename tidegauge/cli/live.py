@@ -30,10 +30,11 @@ def live(
         float | None, typer.Option("--for", min=0.0, help="End the view after so many seconds.")
     ] = None,
     inject: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             help="Let the simulator of the running stack have a fault, such as "
-            "silence:order.placed, drop:payment.taken or spike:user.signed_upx3, and end."
+            "silence:order.placed, drop:payment.taken or spike:user.signed_upx3, and end; "
+            "may be given several times."
         ),
     ] = None,
     lasting: Annotated[
@@ -51,7 +52,7 @@ def live(
     from embedded.places import live_places
 
     places = live_places()
-    if inject is not None:
+    if inject:
         _inject(places, inject, lasting=lasting, as_json=as_json)
         return
     settings, running = _up(places)
@@ -91,7 +92,7 @@ def _watch(
         typer.echo("The live stack goes on: `make live` comes back to it, `make down` stops it.")
 
 
-def _inject(places: "Places", text: str, *, lasting: str, as_json: bool) -> None:
+def _inject(places: "Places", texts: list[str], *, lasting: str, as_json: bool) -> None:
     from embedded.inject import inject
     from embedded.live import settings_at
     from tidegauge.adapters.clock import SystemClock
@@ -101,10 +102,10 @@ def _inject(places: "Places", text: str, *, lasting: str, as_json: bool) -> None
     if running is None:
         msg = "the live stack is not up: start it with `make live`"
         raise InvalidInput(msg)
-    fault = inject(running, text, lasting=lasting, now_ms=SystemClock().now_ms())
-    start, end = format_time(fault.start_ms), format_time(fault.end_ms)
-    if as_json:
-        told = {"kind": fault.kind, "type": fault.type, "start": start, "end": end}
-        typer.echo(msgspec.json.encode({**told, "factor": fault.factor}).decode())
-        return
-    typer.echo(f"{fault.kind.capitalize()} of {fault.type} from {start} until {end}.")
+    for fault in inject(running, texts, lasting=lasting, now_ms=SystemClock().now_ms()):
+        start, end = format_time(fault.start_ms), format_time(fault.end_ms)
+        if as_json:
+            told = {"kind": fault.kind, "type": fault.type, "start": start, "end": end}
+            typer.echo(msgspec.json.encode({**told, "factor": fault.factor}).decode())
+        else:
+            typer.echo(f"{fault.kind.capitalize()} of {fault.type} from {start} until {end}.")
