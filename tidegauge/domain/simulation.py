@@ -117,8 +117,8 @@ class Simulation:
         for drawn in self._drawn:
             if drawn.highest_mean > MAX_PER_MINUTE * CELL_MS / 60_000:
                 msg = (
-                    f"{drawn.name} could reach more than {MAX_PER_MINUTE:,.0f} events a minute with "
-                    "its season and faults; lower its rate"
+                    f"{drawn.name} could reach more than {MAX_PER_MINUTE:,.0f} events a minute "
+                    "with its season and faults; lower its rate"
                 )
                 raise InvalidInput(msg)
 
