@@ -264,6 +264,20 @@ def test_orphans_that_were_registered_before_take_over_the_loss_as_well(stores: 
     assert [quality for _, _, _, quality in line.close()] == ["gap", "gap", "complete"]
 
 
+def test_a_merged_shard_inherits_by_its_unlisted_parent_though_the_other_one_is_known(
+    stores: Stores,
+) -> None:
+    line = Line(stores).listing("p", "q")
+    line.count("p", [Beat(BASE), told(1, "a", 1), beat(1)])
+    line.count("q", [Beat(BASE), beat(3)])
+    line.listing("q", "m<unlisted,q", gone=["p"])  # p's child came and expired as well
+    assert line.shards()["p"].drained
+    assert line.close() == [(0, 1, 1, "complete")]
+    assert line.drain("q")
+    line.count("m", [beat(4)])
+    assert line.close() == [(1, 1, 0, "gap"), (2, 1, 0, "gap"), (3, 1, 0, "gap")]
+
+
 def test_a_shard_that_left_to_nobody_stays_and_holds_the_watermark_back(stores: Stores) -> None:
     line = Line(stores).listing("p", "other")
     line.count("p", [Beat(BASE), told(1, "a", 1), beat(1)])

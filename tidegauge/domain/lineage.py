@@ -117,9 +117,8 @@ def registered(
     orphans = [
         shard_id
         for shard_id, parents in listed.items()
-        if after.keys().isdisjoint(parents)
-        and (shard_id in fresh or parents)
-        and not after[shard_id].drained
+        if not after[shard_id].drained
+        and (not after.keys() >= set(parents) if parents else shard_id in fresh)
     ]
     while changes := _expired(after, gone, orphans):
         after.update(changes)

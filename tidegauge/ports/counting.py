@@ -151,9 +151,9 @@ class CountStore(Protocol):
         A shard that is new to a generation which has counted already, and whose parents nobody
         knows, starts at the greatest stream time of all shards: a window that is announced must
         not get events on time. `gone` shards are drained as by `SweepStore.drain`, with a loss.
-        One that has no registered child leaves its loss to those shards of the listing that are
-        new, or name parents, and have none that is registered; without any such it stays as it
-        is, and holds the watermark back.
+        One that has no registered child leaves its loss to those shards of the listing that name
+        a parent which is not registered, or are new and name none; without any such it stays as
+        it is, and holds the watermark back.
 
         Args:
             generation: The stream generation's number.
