@@ -259,6 +259,24 @@ def test_a_later_generation_ends_the_one_before_it() -> None:
     assert world.qualities() == {2: "complete"}
 
 
+def test_a_stream_made_anew_between_two_rounds_gets_no_heartbeat_of_the_old_chain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = LiveWorld(rounds=2)
+    world.sweep()
+    world.deliver()
+    wait = world.clock.wait_until_ms
+
+    def made_anew_meanwhile(time_ms: int) -> None:
+        wait(time_ms)
+        world.stream.recreate()
+
+    monkeypatch.setattr(world.clock, "wait_until_ms", made_anew_meanwhile)
+    swept = world.sweep(1)
+    assert [type(failure) for failure in swept.failures] == [Transient]
+    assert beats(world, "shardId-000000000000") == []
+
+
 def test_a_generation_that_never_counted_ends_without_a_word() -> None:
     world = LiveWorld()
     world.sweep()
