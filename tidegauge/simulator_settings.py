@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from tidegauge.domain.errors import InvalidInput, Rejected
-from tidegauge.domain.event_time import parse_time_ms
+from tidegauge.domain.event import HEARTBEAT_TYPE
+from tidegauge.domain.event_time import LATEST_TIME_MS, format_time, parse_time_ms
 from tidegauge.domain.simulation import Fault, FaultKind, SimulatedType, Simulation
 from tidegauge.setting_reader import Reader
 from tidegauge.settings import Settings
@@ -116,9 +117,12 @@ def types_of(text: str) -> list[SimulatedType]:
         name, _, rate = part.rpartition(":")
         if not _TYPE_NAME.fullmatch(name.strip()) or not _NUMBER.fullmatch(rate.strip()):
             msg = (
-                "must name event types with their events per minute, such as "
-                f"order.placed:60,user.signed_up:6, not {part!r}"
+                "must name event types (up to 100 of A-Z a-z 0-9 . _ -) with their events per "
+                f"minute, such as order.placed:60,user.signed_up:6, not {part!r}"
             )
+            raise InvalidInput(msg)
+        if name.strip() == HEARTBEAT_TYPE:
+            msg = f"must not name {HEARTBEAT_TYPE}: those come from the stream's clock alone"
             raise InvalidInput(msg)
         found.append(SimulatedType(name.strip(), float(rate)))
     names = [kind.name for kind in found]
@@ -157,7 +161,25 @@ def fault_of(text: str, types: Sequence[str] | None, *, now_ms: int | None = Non
     name, factor = _scaled(kind, found[2].strip(), types, text)
     start_ms = _start_of(found[3].strip(), text, now_ms)
     start_ms -= start_ms % 1000
-    return Fault(kind, name, start_ms, start_ms + duration_ms_of(found[4].strip(), text), factor)
+    end_ms = start_ms + duration_ms_of(found[4].strip(), text)
+    if end_ms > LATEST_TIME_MS:
+        msg = f"needs an end before {format_time(LATEST_TIME_MS)}, not {text!r}"
+        raise InvalidInput(msg)
+    return Fault(kind, name, start_ms, end_ms, factor)
+
+
+def written(fault: Fault) -> str:
+    """Write a fault so that `fault_of` reads the same of it, whenever it does.
+
+    >>> written(fault_of("drop:ax0.5@+10+1m", ["a"], now_ms=0))
+    'drop:ax0.5@1970-01-01T00:00:10Z+1m'
+    """
+    factor = "" if fault.kind is FaultKind.SILENCE else f"x{fault.factor:.6f}".rstrip("0")
+    lasting_ms = fault.end_ms - fault.start_ms
+    # The longest unit, or there could be more digits than are read.
+    unit = next(unit for unit in ("d", "h", "m", "s") if lasting_ms % _UNITS_MS[unit] == 0)
+    span = f"{format_time(fault.start_ms)}+{lasting_ms // _UNITS_MS[unit]}{unit}"
+    return f"{fault.kind}:{fault.type}{factor.rstrip('.')}@{span}"
 
 
 def duration_ms_of(duration: str, where: str | None = None) -> int:

@@ -1,18 +1,20 @@
 """Injects a fault into the simulator of a live stack that is up.
 
-Takes a fault as people write it, gives it to the function as a variable and starts the function
-anew. What it then puts a second time has the same ids, so that only what the fault changes changes.
+Takes a fault as people write it, gives it to the function as a variable, its span in full, and
+starts the function anew. What it then puts a second time has the same ids, so that only what the
+fault changes changes.
 """
 
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from embedded.local import Running
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.domain.event_time import format_time
 from tidegauge.domain.simulation import Fault
-from tidegauge.simulator_settings import SimulatorSettings, fault_of
+from tidegauge.simulator_settings import SimulatorSettings, fault_of, written
 
 VARIABLE = "SIMULATOR_FAULTS"
 UPDATE_SECONDS = 30.0
@@ -27,12 +29,13 @@ def inject(running: Running, texts: Sequence[str], *, lasting: str, now_ms: int)
     Args:
         running: The stack.
         texts: `KIND:TYPE` each, such as `silence:order.placed`; or with `@START+DURATION` behind
-            it.
+            it, START in RFC 3339 or `+SECONDS` from the next tick.
         lasting: For how long, where a text does not say it; such as `3m`.
         now_ms: The time, ms since the epoch.
 
     Raises:
-        InvalidInput: there is no such fault or type, or the engine did not take it in time.
+        InvalidInput: there is no such fault or type, it is over, it asks for too much together
+            with those that go on, or the engine did not take it in time.
     """
     name = running.outputs.simulator_function_name
     if not name:
@@ -41,17 +44,12 @@ def inject(running: Running, texts: Sequence[str], *, lasting: str, now_ms: int)
     functions = running.engine.session().functions
     variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     settings = SimulatorSettings.from_env(variables)
-    names = [kind.name for kind in settings.types()]
-    start_ms = now_ms - now_ms % settings.tick_ms + 2 * settings.tick_ms
-    added = [t if "@" in t else f"{t}@{format_time(start_ms)}+{lasting}" for t in texts]
     try:
-        faults = [fault_of(text, names, now_ms=start_ms) for text in added]
+        faults, setting = with_faults(settings, texts, lasting=lasting, now_ms=now_ms)
     except InvalidInput as error:
         msg = f"--inject {error}"
         raise InvalidInput(msg) from error
-    earlier = [part.strip() for part in settings.simulator_faults.split(",") if part.strip()]
-    kept = [part for part in earlier if fault_of(part, names).end_ms > now_ms - _KEPT_MS]
-    variables = {**variables, VARIABLE: ",".join([*kept, *added])}
+    variables = {**variables, VARIABLE: setting}
     functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
     _await_update(running, name)
     # The engine ends what runs of a function that is changed, in the midst of its minute.
@@ -61,6 +59,31 @@ def inject(running: Running, texts: Sequence[str], *, lasting: str, now_ms: int)
         Payload=json.dumps({"time": format_time(now_ms)}).encode(),
     )
     return faults
+
+
+def with_faults(
+    settings: SimulatorSettings, texts: Sequence[str], *, lasting: str, now_ms: int
+) -> tuple[list[Fault], str]:
+    """Return the faults of some texts, and `VARIABLE` with them and those that may still matter.
+
+    The simulator reads the variable at any later time, so nothing in it counts from now.
+
+    Raises:
+        InvalidInput: the simulator could not use it; the sentence goes on behind the option's name.
+    """
+    names = [kind.name for kind in settings.types()]
+    start_ms = now_ms - now_ms % settings.tick_ms + 2 * settings.tick_ms
+    spans = [text if "@" in text else f"{text}@{format_time(start_ms)}+{lasting}" for text in texts]
+    faults = [fault_of(text, names, now_ms=start_ms) for text in spans]
+    for text, fault in zip(texts, faults, strict=True):
+        if fault.end_ms <= now_ms:
+            msg = f"{text} is over: let it begin later, or leave out @START+DURATION"
+            raise InvalidInput(msg)
+    earlier = [part.strip() for part in settings.simulator_faults.split(",") if part.strip()]
+    kept = [part for part in earlier if fault_of(part, names).end_ms > now_ms - _KEPT_MS]
+    setting = ",".join([*kept, *(written(fault) for fault in faults)])
+    replace(settings, simulator_faults=setting).simulation()
+    return faults, setting
 
 
 def _await_update(running: Running, name: str) -> None:

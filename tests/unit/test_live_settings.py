@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from embedded.inject import with_faults
 from embedded.live import LiveSettings, keep_settings, settings_at
 from embedded.local import Ports, given_database
 from embedded.places import REPOSITORY, Places, default_places, live_places
@@ -16,7 +17,9 @@ from embedded.standin import STORM_MODEL
 from sagemaker_standin.fit_young import fit_young, main
 from tidegauge.adapters.model_file import read_model
 from tidegauge.domain.errors import InvalidInput, Misconfigured
+from tidegauge.domain.event_time import parse_time_ms
 from tidegauge.domain.features import FEATURE_NAMES, expected_count, feature_matrix
+from tidegauge.simulator_settings import SimulatorSettings
 
 
 @pytest.mark.parametrize(
@@ -147,3 +150,44 @@ def test_a_model_for_young_series_is_written_as_a_file(tmp_path: Path) -> None:
     assert main(["--out", str(out), "--window-seconds", "20"]) == 0
     assert read_model(out).feature_names == FEATURE_NAMES
     assert main(["--out", str(out / "below-a-file.tar.gz"), "--window-seconds", "20"]) == 2
+
+
+# --- injected faults ------------------------------------------------------------------------------
+
+NOON = "2026-11-24T12:00:00Z"
+NOON_MS = parse_time_ms(NOON)
+SIMULATED = SimulatorSettings(
+    "events", simulator_types="a:60,b:60", simulator_tick_seconds=2,
+    simulator_faults=f"silence:b@{NOON}+1m,drop:b@2026-11-24T11:40:00Z+1m",
+)  # fmt: skip
+
+
+def test_a_fault_is_kept_so_that_the_simulator_reads_the_same_at_any_later_time() -> None:
+    faults, setting = with_faults(
+        SIMULATED, ["spike:ax3", "drop:b@+10+20"], lasting="40s", now_ms=NOON_MS + 1_500
+    )
+    assert [(fault.start_ms - NOON_MS, fault.end_ms - NOON_MS) for fault in faults] == [
+        (4_000, 44_000),
+        (14_000, 34_000),
+    ]
+    assert setting.split(",") == [
+        f"silence:b@{NOON}+1m",  # it goes on; what ended a quarter of an hour ago is left out
+        "spike:ax3@2026-11-24T12:00:04Z+40s",
+        "drop:bx0.2@2026-11-24T12:00:14Z+20s",
+    ]
+    kept = SimulatorSettings.from_env({"EVENTS_STREAM": "e", "SIMULATOR_TYPES": "a:60,b:60",
+                                       "SIMULATOR_FAULTS": setting})  # fmt: skip
+    assert kept.simulation().per_minute_at("b", NOON_MS + 14_000) == 0
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["silence:c"], "the types are a, b"),
+        (["silence:a@2026-11-24T11:00:00Z+1m"], "is over"),
+        (["spike:ax1000", "spike:ax1000"], "more than 1,200,000 events a minute"),
+    ],
+)
+def test_a_fault_that_the_simulator_could_not_have_is_refused(texts: list[str], said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        with_faults(SIMULATED, texts, lasting="1m", now_ms=NOON_MS)

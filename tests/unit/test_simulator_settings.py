@@ -10,6 +10,7 @@ from tidegauge.simulator_settings import (
     duration_ms_of,
     fault_of,
     types_of,
+    written,
 )
 
 START = "2026-11-24T10:00:00Z"
@@ -109,6 +110,7 @@ def test_a_fault_is_read(text: str, fault: tuple[str, str, int, int, float]) -> 
         ("drop:a@2026-11-24+1m", "needs a start in RFC 3339"),
         ("drop:a@10:00+1m", "needs a start in RFC 3339"),
         ("drop:a@+x+1m", "needs a duration"),
+        ("drop:a@9999-12-21T00:00:00Z+2d", "needs an end before 9999-12-22"),
     ],
 )
 def test_a_fault_that_is_none_is_told_in_a_sentence(text: str, said: str) -> None:
@@ -119,6 +121,23 @@ def test_a_fault_that_is_none_is_told_in_a_sentence(text: str, said: str) -> Non
 def test_a_start_from_now_is_refused_where_there_is_no_now() -> None:
     with pytest.raises(InvalidInput, match="needs a start in RFC 3339"):
         fault_of("drop:a@+30+1s", TYPES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "silence:order.placed@+0+1s", "spike:box5@+7+90", "spike:box5x7@+2m+999999d",
+        "drop:ax0@+1+25h", "drop:ax0.000001@+1+61m", "spike:ax1000@+1+60",
+    ],
+)  # fmt: skip
+def test_a_fault_is_written_as_what_reads_the_same_at_any_time(text: str) -> None:
+    fault = fault_of(text, TYPES, now_ms=START_MS)
+    assert fault_of(written(fault), TYPES) == fault
+
+
+def test_nobody_simulates_heartbeats() -> None:
+    with pytest.raises(InvalidInput, match="come from the stream's clock alone"):
+        types_of("a:60,tidegauge.heartbeat:1")
 
 
 @pytest.mark.parametrize("text", ["", "a", "a:", ":5", "a:-1", "a:x", "a b:1", "a:1,a:2", "a:1e9"])
