@@ -2,7 +2,10 @@
 
 import gzip
 import json
+import signal
+import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -143,6 +146,11 @@ SPAN = ("--from", NOON, "--for", "60")
         (("--out", "f.jsonl", *SPAN, "--rate", "1e9"), "--rate must lie between"),
         (("--out", "f.jsonl", *SPAN, "--season", "2"), "--season must lie between"),
         (("--out", "f.jsonl", *SPAN, "--inject", "x"), "--inject must have the form"),
+        (
+            ("--out", "f.jsonl", *SPAN, "--inject", "drop:order.placed@+60+9"),
+            "would change nothing",
+        ),
+        (("--to", "s", "--inject", f"drop:order.placed@{NOON}+9"), "would change nothing"),
         (("--to", "no/stream"), "--to must be the name of a Kinesis stream"),
         (("--to", "s", "--tick", "0"), "--tick must lie between 1 and 60"),
         (("--to", "s", "--for", "0"), "--for needs a duration"),
@@ -212,3 +220,30 @@ def test_ticks_that_have_passed_are_not_made_up_for_one_by_one() -> None:
     clock.advance(8 * 3_600_000)  # the laptop slept
     assert next(ticks) == NOON_MS + 8 * 3_600_000
     assert next(ticks) == NOON_MS + 8 * 3_600_000 + 1000
+
+
+def test_a_terminated_command_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text("what was there")
+    command = [sys.executable, "-m", "tidegauge.cli", "simulate", "--out", str(path)]
+    with subprocess.Popen(  # noqa: S603 - our own command
+        [*command, "--from", NOON, "--for", "999d"], stderr=subprocess.PIPE
+    ) as process:
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.glob(".f.jsonl.*")) and time.monotonic() < deadline:
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (143, b"")
+    assert [there.name for there in tmp_path.iterdir()] == ["f.jsonl"]
+    assert path.read_text() == "what was there"
+
+
+def test_whatever_is_said_a_full_standard_output_is_told_in_a_sentence() -> None:
+    shell = ["sh", "-c", 'exec "$@" >/dev/full', "sh", sys.executable, "-m", "tidegauge.cli"]
+    ended = subprocess.run(  # noqa: S603 - our own command
+        [*shell, "--help"], check=False, capture_output=True, timeout=60
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(b"tidegauge: standard output")
+    assert ended.stderr.count(b"\n") == 1

@@ -1,14 +1,17 @@
 """The command line: each command wires steps to adapters and shows the outcome to a person.
 
 Standard output holds results, standard error everything else. Exit code 0, 1 for something found
-wrong, 2 for misuse, 130 for Ctrl-C; what a person can mend is said in a sentence, never by a
-traceback. Each command imports what it needs only when it runs.
+wrong, 2 for misuse, 130 for Ctrl-C, 143 for SIGTERM, which cleans up as Ctrl-C does; what a person
+can mend is said in a sentence, never by a traceback. Each command imports what it needs only when
+it runs.
 """
 
 import io
 import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 from tidegauge.domain.errors import InvalidInput, Misconfigured, TidegaugeError
 
@@ -22,8 +25,12 @@ def main() -> None:
     from tidegauge.cli.app import app
 
     _prepare_streams()
+    signal.signal(signal.SIGTERM, _terminated)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
@@ -35,6 +42,15 @@ def main() -> None:
             sys.stderr.write(f"tidegauge: {sentence}\n")
         misused = isinstance(error, InvalidInput | Misconfigured)
         sys.exit(_MISUSED if misused else _FOUND_WRONG)
+    except OSError as error:  # a full disk behind standard output, a folder that may not be read
+        drop_standard_output()
+        where = error.filename or "standard output, or a file"
+        sys.stderr.write(f"tidegauge: {where} cannot be used: {error.strerror or error}\n")
+        sys.exit(_FOUND_WRONG)
+
+
+def _terminated(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def _prepare_streams() -> None:

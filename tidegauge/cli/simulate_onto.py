@@ -59,7 +59,7 @@ def database_source(env: Mapping[str, str]) -> Iterator[EventSource]:
 
 
 def put_events(goal: Goal, source: EventSource, clock: PatientClock) -> None:
-    """Put events on the goal's stream until its end or Ctrl-C, and show the sums either way.
+    """Put events on the goal's stream until its end, Ctrl-C or SIGTERM, and show the sums.
 
     Raises:
         Transient: stream or source did not answer for long.
@@ -79,7 +79,7 @@ def put_events(goal: Goal, source: EventSource, clock: PatientClock) -> None:
                 produced=produced,
                 told=told,
             )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         _show(goal, produced, time.perf_counter() - began)
         raise
     _show(goal, produced, time.perf_counter() - began)

@@ -6,7 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from tidegauge.domain.errors import InvalidInput, Misconfigured, Rejected
-from tidegauge.domain.event_time import parse_time_ms
+from tidegauge.domain.event_time import format_time, parse_time_ms
 from tidegauge.domain.simulation import Fault, SimulatedType, Simulation
 from tidegauge.simulator_settings import SimulatorSettings, duration_ms_of, fault_of
 
@@ -118,13 +118,23 @@ def goal_of(
     faults = []
     for text in options.inject or _listed(settings.simulator_faults):
         try:
-            faults.append(fault_of(text, names, now_ms=start_ms))
+            fault = fault_of(text, names, now_ms=start_ms)
+            if options.inject:  # those of the environment may be meant for another day
+                _refuse_outside(fault, text, start_ms, end_ms)
+            faults.append(fault)
         except InvalidInput as error:
             msg = f"--inject {error}"
             raise InvalidInput(msg) from None
     goal = Goal(stream, settings, tuple(faults), start_ms, end_ms, options.as_json, options.source)
     goal.simulation()  # faults and rates together may ask for too much
     return goal
+
+
+def _refuse_outside(fault: Fault, text: str, start_ms: int, end_ms: int | None) -> None:
+    if fault.end_ms <= start_ms or (end_ms is not None and fault.start_ms >= end_ms):
+        until = "" if end_ms is None else f" until {format_time(end_ms)}"
+        msg = f"{text} would change nothing: the span goes from {format_time(start_ms)}{until}"
+        raise InvalidInput(msg)
 
 
 def _span(options: SimulateOptions, now_ms: int | None) -> tuple[int, int | None]:
