@@ -85,6 +85,9 @@ WHERE generation = %(generation)s FOR UPDATE
 -- name: last_step
 SELECT MAX(step) FROM partial_count WHERE generation = %(generation)s
 
+-- name: next_step
+SELECT MIN(step) FROM partial_count WHERE generation = %(generation)s AND step >= %(from)s
+
 -- name: step_counts
 SELECT step, window_start, series, SUM(events) FROM partial_count
 WHERE generation = %(generation)s AND step >= %(first)s AND step < %(until)s

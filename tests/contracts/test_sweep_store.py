@@ -66,6 +66,33 @@ def test_an_ending_goes_on_where_the_row_limit_stopped_it(stores: Stores) -> Non
     ]
 
 
+def test_an_ending_passes_over_the_years_before_an_event_of_a_wrong_year(stores: Stores) -> None:
+    line = Line(stores).listing("p")
+    year, hour = 365 * 86_400_000, 3_600_000
+    line.count(
+        "p",
+        [
+            told(year, "a", 1),  # before a first heartbeat nobody can tell that it is wrong
+            told(2 * hour, "a", 2),
+            told(7000 * year, "b", 3),
+            Beat(BASE),
+            told(1, "a", 4),
+            beat(1),
+        ],
+    )
+    assert line.close() == [(0, 1, 1, "complete")]
+    outcomes = [end_once(stores.counts, line.generation, CLOSE_RULES) for _ in range(5)]
+    assert [outcome.finished for outcome in outcomes[-2:]] == [True, True]
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    counted = [(row.series, row.window_start_ms - BASE, row.count) for row in rows if row.count]
+    assert counted == [
+        ("a", 2 * hour, 1),
+        ("a", year // SIZE * SIZE, 1),
+        ("b", 7000 * year // SIZE * SIZE, 1),
+    ]
+    assert len(rows) < 3 * CLOSE_RULES.max_event_age_ms // SIZE
+
+
 # --- purge
 
 

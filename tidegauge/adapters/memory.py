@@ -249,6 +249,9 @@ class _Closing:
     def last_step_ms(self) -> int | None:
         return max(self._held.counts, default=None)
 
+    def next_step_ms(self, from_ms: int) -> int | None:
+        return min((step_ms for step_ms in self._held.counts if step_ms >= from_ms), default=None)
+
     def counts(self, first_ms: int | None, until_ms: int) -> list[StepCount]:
         return [
             StepCount(step_ms, window_ms, series, count)

@@ -93,6 +93,10 @@ class CloseTransaction(Protocol):
         """Return the greatest step that has counts; None where nothing was counted."""
         ...
 
+    def next_step_ms(self, from_ms: int) -> int | None:
+        """Return the least step from `from_ms` on that has counts; None for none."""
+        ...
+
     def counts(self, first_ms: int | None, until_ms: int) -> list[StepCount]:
         """Return the counts of the steps `[first_ms, until_ms)` over all shards; None: from all."""
         ...

@@ -82,14 +82,13 @@ def end_once(store: CountStore, generation: int, rules: CloseRules) -> CloseOutc
         if frontier.ended:
             return CloseOutcome([], None, finished=True)
         times = transaction.shard_times()
-        last_step_ms = transaction.last_step_ms()
-        span = _rest(frontier, times, last_step_ms, rules)
+        span = _rest(transaction, times, rules)
         closing, gaps = Closing([], {}, frontier.next_window_ms or 0), []
         if span is not None:
             closing = _close(transaction, generation, rules, span, lost=True)
             until_ms = closing.next_window_ms
             gaps = [Gap(span.first_ms, span.first_ms, until_ms, GapReason.STREAM_RECREATED)]
-        finished = span is None or closing.next_window_ms >= span.until_ms
+        finished = span is None or closing.next_window_ms >= span.rest_ms
         after = frontier
         if span is not None:
             after = Frontier(closing.next_window_ms, span.observed_from_ms, frontier.listed)
@@ -109,11 +108,15 @@ def close_all(store: CountStore, generation: int, rules: CloseRules) -> list[Com
 
 
 class _Span(NamedTuple):
-    """Windows to close, `[first_ms, until_ms)`, and the first that was watched from its start."""
+    """Windows to close, `[first_ms, until_ms)`, and the first that was watched from its start.
+
+    What is open goes on to `rest_ms`, where that is not `until_ms`.
+    """
 
     first_ms: int
     until_ms: int
     observed_from_ms: int
+    rest_ms: int = 0
 
 
 def _watermark_ms(times: list[ShardTimes]) -> int | None:
@@ -139,16 +142,23 @@ def _first_open_ms(stream_time_ms: int, rules: CloseRules) -> int:
 
 
 def _rest(
-    frontier: Frontier, times: list[ShardTimes], last_step_ms: int | None, rules: CloseRules
+    transaction: CloseTransaction, times: list[ShardTimes], rules: CloseRules
 ) -> _Span | None:
-    """Return all that is open, up to the last step and the last heartbeat; None for nothing."""
-    size_ms = rules.size_ms
-    until_ms = None if last_step_ms is None else last_step_ms + size_ms
+    """Return all that is open, up to the last step and the last heartbeat; None for nothing.
+
+    Behind the last heartbeat, what nobody counted in for longer than an event may be old is passed
+    over: one event of a wrong year would announce all the years before it.
+    """
+    size_ms, frontier = rules.size_ms, transaction.frontier
+    last_step_ms = transaction.last_step_ms()
+    until_ms = beaten_ms = None
+    if last_step_ms is not None:
+        until_ms = last_step_ms + size_ms
     known = [time.stream_time_ms for time in times if time.stream_time_ms is not None]
     if known:
         last_ms = max(known) - 1
-        open_until_ms = last_ms - last_ms % size_ms + size_ms
-        until_ms = open_until_ms if until_ms is None else max(until_ms, open_until_ms)
+        beaten_ms = last_ms - last_ms % size_ms + size_ms
+        until_ms = beaten_ms if until_ms is None else max(until_ms, beaten_ms)
     if until_ms is None:
         return None
     observed_from_ms = frontier.observed_from_ms
@@ -156,7 +166,15 @@ def _rest(
         observed_from_ms = _observed_from_ms(times, rules, default_ms=until_ms - size_ms)
     first_ms = frontier.next_window_ms
     first_ms = observed_from_ms if first_ms is None else first_ms
-    return _Span(first_ms, until_ms, observed_from_ms) if first_ms < until_ms else None
+    if first_ms >= until_ms:
+        return None
+    if beaten_ms is not None and first_ms < beaten_ms:
+        return _Span(first_ms, beaten_ms, observed_from_ms, rest_ms=until_ms)
+    next_ms = transaction.next_step_ms(first_ms)
+    if next_ms is not None and next_ms - first_ms > rules.max_event_age_ms:
+        first_ms = next_ms
+    near_ms = first_ms + rules.max_event_age_ms + size_ms
+    return _Span(first_ms, min(until_ms, near_ms), observed_from_ms, rest_ms=until_ms)
 
 
 def _messages(closing: Closing, rules: CloseRules) -> list[OutboxMessage]:

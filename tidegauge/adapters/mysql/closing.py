@@ -64,6 +64,11 @@ class MysqlClosing:
         last: datetime | None = self._all("last_step")[0][0]
         return from_sql(last)
 
+    def next_step_ms(self, from_ms: int) -> int | None:
+        """Return the least step from `from_ms` on that has counts; None for none."""
+        step: datetime | None = self._all("next_step", **{"from": to_sql(from_ms)})[0][0]
+        return from_sql(step)
+
     def counts(self, first_ms: int | None, until_ms: int) -> list[StepCount]:
         """Return the counts of the steps `[first_ms, until_ms)` over all shards; None: from all."""
         until = to_sql(until_ms)
