@@ -231,6 +231,42 @@ def test_what_is_no_failed_batch_of_this_stream_is_read_once_and_left_alone() ->
     assert world.failed.reads == ["nonsense", "other"]
 
 
+def test_a_batch_of_a_stream_that_was_made_anew_since_says_nothing_of_the_new_one() -> None:
+    world = LiveWorld()
+    world.sweep()
+    world.put(at=1000)
+    old = batch_of(world)
+    world.stream.created_ms = BASE + MINUTE - 1000
+    world.stream.recreate()
+    world.clock.time_ms += MINUTE
+    world.sweep()
+    world.failed.kept["old"] = old
+    assert world.sweep(1).lost_events == 0
+    assert world.sweeps.backlog(world.generation).gaps == 0
+    assert world.failed.reads == ["old"]
+
+
+def test_batches_that_cannot_be_read_keep_no_other_from_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = LiveWorld()
+    world.sweep()
+    world.put(at=1000)
+    kept = {f"denied-{number:02}": None for number in range(30)}
+    world.failed.kept = {**kept, "readable": batch_of(world)}
+    read = world.failed.read
+
+    def not_all(name: str) -> FailedBatch | None:
+        if name.startswith("denied"):
+            raise Misconfigured([f"{name} may not be read"])
+        return read(name)
+
+    monkeypatch.setattr(world.failed, "read", not_all)
+    first, second = world.sweep(1), world.sweep(1)
+    assert len(first.failures) == 20
+    assert second.lost_events == 1
+
+
 # --- a stream that is made anew
 
 

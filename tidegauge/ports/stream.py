@@ -125,6 +125,11 @@ class FailedBatch(msgspec.Struct, frozen=True):
     shard_id: str
     records: tuple[Record, ...]
 
+    def precedes(self, created_ms: int) -> bool:
+        """Return whether it was on the stream before the one that was created then."""
+        times = (record.arrival_time_ms for record in self.records)
+        return any(time_ms is not None and time_ms < created_ms for time_ms in times)
+
 
 class FailedBatches(Protocol):
     """Where the stream's reader puts the batches that it gives up on."""

@@ -14,7 +14,7 @@ import msgspec
 
 from tidegauge.domain.close import CloseRules
 from tidegauge.domain.decode import SeriesBy
-from tidegauge.domain.errors import TidegaugeError
+from tidegauge.domain.errors import TidegaugeError, Transient
 from tidegauge.domain.event import Event
 from tidegauge.domain.stream_reading import reading_faults
 from tidegauge.ports import (
@@ -142,6 +142,7 @@ class Sweep:
         self._readings = readings
         self._rounds = rounds
         self._no_failures: set[str] = set()
+        self._stuck: set[str] = set()
 
     def run(self) -> Swept:
         """Do one sweep, all rounds of it. What goes wrong stands in `failures`."""
@@ -221,7 +222,7 @@ class Sweep:
             for older in self._store.superseded(generation):
                 self._end(swept, older)
         with swept.part():
-            self._note_failures(swept, arn, generation)
+            self._note_failures(swept, lineage)
         with swept.part():
             swept.purged_windows = self._sweeps.purge(generation, self._close_rules).windows
         with swept.part():
@@ -241,25 +242,38 @@ class Sweep:
                 return  # the next sweep goes on
         swept.ended += 1
 
-    def _note_failures(self, swept: Swept, arn: str, generation: int) -> None:
+    def _note_failures(self, swept: Swept, lineage: Lineage) -> None:
         if self._failed_batches is None:
             return
         names = self._failed_batches.names()
         noted = self._sweeps.noted_failures(names) | self._no_failures
-        for name in [name for name in names if name not in noted][:FAILURES_PER_SWEEP]:
-            batch = self._failed_batches.read(name)
-            if batch is None or batch.stream_arn != arn:
-                self._no_failures.add(name)
-                swept.unreadable += [] if batch else [name]
-                continue
-            decoded = decode_records(batch.records, self._series_by)
-            events = [i for record in decoded for i in record.items if isinstance(i, Event)]
+        waiting = [name for name in names if name not in noted]
+        waiting.sort(key=lambda name: name in self._stuck)  # these keep no other from its turn
+        for name in waiting[:FAILURES_PER_SWEEP]:
             try:
-                swept.lost_events += self._sweeps.note_failure(
-                    generation, batch.shard_id, name, events, self._close_rules
-                )
-            except UnknownShard:
-                self._no_failures.add(name)  # of an older generation, which has ended
+                self._note_failure(swept, lineage, name)
+            except Transient:
+                self._stuck.add(name)
+                raise
+            except TidegaugeError as error:
+                self._stuck.add(name)
+                swept.failures.append(error)
+
+    def _note_failure(self, swept: Swept, lineage: Lineage, name: str) -> None:
+        stream = lineage.identity()
+        batch = self._failed_batches.read(name) if self._failed_batches is not None else None
+        if batch is None or batch.stream_arn != stream.arn or batch.precedes(stream.created_ms):
+            self._no_failures.add(name)  # no batch, another stream's, or of one that has ended
+            swept.unreadable += [] if batch else [name]
+            return
+        decoded = decode_records(batch.records, self._series_by)
+        events = [i for record in decoded for i in record.items if isinstance(i, Event)]
+        try:
+            swept.lost_events += self._sweeps.note_failure(
+                lineage.generation, batch.shard_id, name, events, self._close_rules
+            )
+        except UnknownShard:
+            self._no_failures.add(name)  # of an older generation, which has ended
 
     def _publish(self, swept: Swept) -> None:
         with swept.part():
