@@ -135,6 +135,7 @@ class LiveSettings:
             lateness_ms=self.windows.lateness_ms,
             beat_ms=MINUTE_MS // self.heartbeats_per_minute,
             clock_is_sweep=True,
+            streams_last=False,
         )
 
     def stack(self, places: Places, env: Mapping[str, str] = os.environ) -> LocalStack:

@@ -86,9 +86,8 @@ class LiveFeed:
         self._database = running.connect()
         self._alerts_file = alerts_file
         self._queue_url = subscribe_queue(running, QUEUE, purge=False)
-        # What an engine had not read when it was stopped concerns nobody, as after a replay.
         self._snapshots = MysqlSnapshots(
-            self._database, running.outputs.events_stream_name, clock_is_sweep=False
+            self._database, running.outputs.events_stream_name, with_earlier=rules.with_earlier
         )
         self._stream = events_stream(running).identity()
         self._earlier: Snapshot | None = None

@@ -51,12 +51,12 @@ class World:
         with connection_to(self.url) as database, database.transaction() as cursor:
             cursor.execute(statement, values)
 
-    def read(self, name: str = "events", *, sweep: bool = False) -> Snapshot | None:
+    def read(self, name: str = "events", *, earlier: bool = False) -> Snapshot | None:
         with connection_to(self.url) as database:
-            return MysqlSnapshots(database, name, clock_is_sweep=sweep).read()
+            return MysqlSnapshots(database, name, with_earlier=earlier).read()
 
-    def seen(self, name: str = "events", *, sweep: bool = False) -> Snapshot:
-        snapshot = self.read(name, sweep=sweep)
+    def seen(self, name: str = "events", *, earlier: bool = False) -> Snapshot:
+        snapshot = self.read(name, earlier=earlier)
         assert snapshot is not None
         return snapshot
 
@@ -185,7 +185,7 @@ def test_losses_are_told_newest_first_and_open_ones_too(world: World) -> None:
     assert State.INCOMPLETE in health_of(snapshot, PRODUCER).states
 
 
-def test_the_newest_generation_is_read_and_what_an_older_one_lost_if_the_sweep_is_clock(
+def test_the_newest_generation_is_read_and_what_an_older_one_lost_if_that_is_wanted(
     world: World,
 ) -> None:
     older, newer = world.stream(created_ms=1), world.stream(created_ms=2)
@@ -194,9 +194,9 @@ def test_the_newest_generation_is_read_and_what_an_older_one_lost_if_the_sweep_i
         world.collect(older, shard_id, [Beat(BASE), told(1, "a", 1), Beat(BASE + 2 * SIZE)])
     end_once(world.stores.counts, older, CLOSE_RULES)
     assert (world.seen().generation, world.seen("others").generation) == (newer, other)
-    assert [loss.reason for loss in world.seen(sweep=True).losses] == ["stream_recreated"]
-    assert world.seen(sweep=False).losses == []
-    assert world.seen("others", sweep=True).losses == []
+    assert [loss.reason for loss in world.seen(earlier=True).losses] == ["stream_recreated"]
+    assert world.seen(earlier=False).losses == []
+    assert world.seen("others", earlier=True).losses == []
 
 
 def test_what_waits_and_what_was_set_aside_are_counted_no_further_than_is_worth_telling(
@@ -247,7 +247,7 @@ def test_a_reading_costs_a_few_rows_a_series_however_many_windows_there_are(
         with database.transaction() as cursor:
             cursor.execute("ANALYZE TABLE completed_window")
             cursor.fetchall()
-        snapshots = MysqlSnapshots(database, "events", clock_is_sweep=True)
+        snapshots = MysqlSnapshots(database, "events", with_earlier=True)
         before = rows_read(database)
         snapshot = snapshots.read()
         read = rows_read(database) - before
@@ -259,7 +259,7 @@ def test_a_reading_costs_a_few_rows_a_series_however_many_windows_there_are(
 def test_the_server_tells_its_version_its_clock_and_how_far_the_schema_is(world: World) -> None:
     with connection_to(world.url) as database:
         clock = SystemClock()
-        look = MysqlLook(database, "events", clock_is_sweep=True, clock=clock)
+        look = MysqlLook(database, "events", with_earlier=True, clock=clock)
         facts = look.server()
         assert facts.version[0].isdigit()
         assert abs(facts.clock_ahead_ms) < 60_000  # one machine, perhaps a busy one

@@ -173,10 +173,15 @@ class FakeDatabase:
     asked_for: list[tuple[str, str, bool]] = field(default_factory=list)
 
     def __call__(
-        self, address: DatabaseAddress, settings: DatabaseSettings, stream_name: str, *, sweep: bool
+        self,
+        address: DatabaseAddress,
+        settings: DatabaseSettings,
+        stream_name: str,
+        *,
+        with_earlier: bool,
     ) -> "FakeDatabase":
         assert settings.needs_tls(address) is not address.is_loopback
-        self.asked_for.append((address.host, stream_name, sweep))
+        self.asked_for.append((address.host, stream_name, with_earlier))
         return self
 
     def server(self) -> ServerFacts:

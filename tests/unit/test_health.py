@@ -10,6 +10,7 @@ import pytest
 from tests.support.snapshots import PRODUCER, SWEEP, at, series, shard, snapshot
 from tidegauge.domain.count import Quality
 from tidegauge.domain.health import (
+    HealthRules,
     Silence,
     Stall,
     StallCause,
@@ -95,18 +96,38 @@ def test_a_first_window_that_nobody_closes() -> None:
     assert health.states == (State.STALLED,)
 
 
-@pytest.mark.parametrize(("now", "state"), [(9, State.STARTING), (9.1, State.STALLED)])
+@pytest.mark.parametrize(("now", "state"), [(10, State.STARTING), (10.1, State.STALLED)])
 def test_a_stream_without_any_heartbeat_has_its_time_to_start(now: float, state: State) -> None:
     fresh = snapshot(shard("s0", None), next_window_ms=None, now_ms=at(now))
     assert health_of(fresh, SWEEP).states == (state,)
 
 
-@pytest.mark.parametrize(("now", "state"), [(9, State.STARTING), (9.1, State.STALLED)])
+@pytest.mark.parametrize(
+    ("seconds", "state"), [(60, State.STARTING), (105, State.STARTING), (106, State.STALLED)]
+)
+def test_heartbeats_may_be_dense_and_the_first_sweep_still_comes_with_its_minute(
+    seconds: float, state: State
+) -> None:
+    # patience: 20 + 10 + 3 * 5 s, and a minute until the sweep comes for the first time
+    dense = HealthRules(size_ms=20_000, lateness_ms=10_000, beat_ms=5_000)
+    now = seconds / 60
+    for fresh in (
+        snapshot(shard("s0", None, fence=7), next_window_ms=None, now_ms=at(now)),
+        snapshot(shard("s0", None, beat=600), next_window_ms=None, now_ms=at(now)),
+        snapshot(listed=False, next_window_ms=None, now_ms=at(now)),
+    ):
+        assert health_of(fresh, dense).states == (state,)
+    # Once a heartbeat was counted, the next ones are due.
+    begun = snapshot(shard("s0", 0), next_window_ms=None, now_ms=at(46 / 60))
+    assert health_of(begun, dense).states == (State.STALLED,)
+
+
+@pytest.mark.parametrize(("now", "state"), [(10, State.STARTING), (10.1, State.STALLED)])
 def test_shards_that_nobody_lists(now: float, state: State) -> None:
     unlisted = snapshot(listed=False, next_window_ms=None, now_ms=at(now))
     health = health_of(unlisted, SWEEP)
     assert health.states == (state,)
-    assert [s.cause for s in health.stalls] == [StallCause.NO_LISTING] * (now > 9)
+    assert [s.cause for s in health.stalls] == [StallCause.NO_LISTING] * (now > 10)
 
 
 def test_what_moves_between_two_readings_is_behind_and_not_stalled() -> None:

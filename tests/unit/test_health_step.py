@@ -68,6 +68,25 @@ def test_the_rules_come_from_the_settings_of_the_functions() -> None:
         "HEARTBEATS": "producer", "EVENTS_STREAM": "no name of a stream",
     }  # fmt: skip
     assert health_rules(variables) == HealthRules(20_000, 10_000, 5_000, clock_is_sweep=False)
+    assert not health_rules(variables).with_earlier
     with pytest.raises(Misconfigured) as raised:
         health_rules({"WINDOW_SECONDS": "7", "HEARTBEATS": "sun"})
     assert len(raised.value.problems) == 2
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "told"),
+    [
+        ("", True),
+        ("https://vpce-1.kinesis.eu-central-1.vpce.amazonaws.com", True),
+        ("http://[", True),
+        ("http://127.0.0.1:4566", False),
+        ("http://localhost:4566", False),
+        ("http://[::1]:4566", False),
+    ],
+)
+def test_what_streams_lost_before_they_were_made_anew_matters_where_streams_last(
+    endpoint: str, told: bool
+) -> None:
+    rules = health_rules({"AWS_ENDPOINT_URL": endpoint})
+    assert (rules.streams_last, rules.with_earlier) == (told, told)

@@ -67,7 +67,11 @@ def _findings(variables: Mapping[str, str]) -> Iterator[Finding]:
     opened: list[Database] = []
 
     def database_at(
-        address: DatabaseAddress, settings: DatabaseSettings, stream_name: str, *, sweep: bool
+        address: DatabaseAddress,
+        settings: DatabaseSettings,
+        stream_name: str,
+        *,
+        with_earlier: bool,
     ) -> MysqlLook:
         database = Database(
             lambda _refused: address,
@@ -75,7 +79,7 @@ def _findings(variables: Mapping[str, str]) -> Iterator[Finding]:
             answer_seconds=ANSWER_SECONDS,
         )
         opened.append(database)
-        return MysqlLook(database, stream_name, clock_is_sweep=sweep, clock=clock)
+        return MysqlLook(database, stream_name, with_earlier=with_earlier, clock=clock)
 
     try:
         yield from Doctor(variables, AwsLook(clock), database_at, clock).run()

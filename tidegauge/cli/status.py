@@ -105,7 +105,7 @@ def counting_of(reached: Reached) -> Counting:
     database = Database.from_settings(
         settings, secret.locate if secret else None, answer_seconds=ANSWER_SECONDS
     )
-    snapshots = MysqlSnapshots(database, stream, clock_is_sweep=rules.clock_is_sweep)
+    snapshots = MysqlSnapshots(database, stream, with_earlier=rules.with_earlier)
     try:
         health = look(snapshots, rules, SystemClock())
     except (Transient, Misconfigured) as error:

@@ -22,6 +22,7 @@ DAY_MS = 86_400_000
 # So many heartbeats may be late before a person is told: fewer delay an answer by less than the
 # window and its lateness already do, and would be over before anybody has looked.
 MISSED_BEATS = 3
+SWEEP_MS = MINUTE_MS  # how often a schedule rings the sweep, whatever its rounds
 
 
 class HealthRules(msgspec.Struct, frozen=True):
@@ -33,17 +34,33 @@ class HealthRules(msgspec.Struct, frozen=True):
         beat_ms: Interval of the sweep's heartbeats.
         clock_is_sweep: Stream time follows the wall clock. False where a producer is the clock,
             whose stream time may be of any year and stand still for as long as it likes.
+        streams_last: A stream is only made anew by somebody who deletes it. False for an engine on
+            this machine: it keeps streams in memory, so each start makes them anew.
     """
 
     size_ms: int = 300_000
     lateness_ms: int = 60_000
     beat_ms: int = MINUTE_MS
     clock_is_sweep: bool = True
+    streams_last: bool = True
 
     @property
     def patience_ms(self) -> int:
         """How far stream time may lie behind before it counts as standing still."""
         return self.size_ms + self.lateness_ms + MISSED_BEATS * self.beat_ms
+
+    @property
+    def first_patience_ms(self) -> int:
+        """The same until the first heartbeat: the sweep comes once a minute, and starts slowly."""
+        return self.patience_ms + (SWEEP_MS if self.clock_is_sweep else 0)
+
+    @property
+    def with_earlier(self) -> bool:
+        """Whether what an older generation of the stream lost concerns anybody.
+
+        Each replay is a generation of its own, and so is each start of an engine on this machine.
+        """
+        return self.clock_is_sweep and self.streams_last
 
 
 class State(StrEnum):
@@ -156,8 +173,9 @@ def health_of(now: Snapshot, rules: HealthRules, earlier: Snapshot | None = None
     """Return the state of a stream.
 
     Where the sweep is the clock, a shard is late once its stream time lies further behind the
-    store's clock than `HealthRules.patience_ms`. Where a producer is the clock, a clock on a wall
-    says nothing, and what stands still may be about to move: hand in an earlier reading.
+    store's clock than `HealthRules.patience_ms`, and before its first heartbeat once the stream is
+    known for longer than `HealthRules.first_patience_ms`. Where a producer is the clock, a clock on
+    a wall says nothing, and what stands still may be about to move: hand in an earlier reading.
 
     Args:
         now: A reading.
@@ -224,7 +242,7 @@ def _stalls(
     if earlier is not None and earlier.generation != now.generation:
         earlier = None
     if not now.listed:
-        if now.now_ms - now.first_seen_ms > rules.patience_ms:
+        if now.now_ms - now.first_seen_ms > rules.first_patience_ms:
             yield Stall(StallCause.NO_LISTING)
         return
     found = list(_late_shards(now, lineage, rules, earlier))
@@ -257,7 +275,9 @@ def _late_shards(
 def _is_late(shard: ShardSnapshot, now: Snapshot, lineage: _Lineage, rules: HealthRules) -> bool:
     if rules.clock_is_sweep:
         at_ms = shard.stream_time_ms
-        return now.now_ms - (now.first_seen_ms if at_ms is None else at_ms) > rules.patience_ms
+        if at_ms is None:
+            return now.now_ms - now.first_seen_ms > rules.first_patience_ms
+        return now.now_ms - at_ms > rules.patience_ms
     if shard.stream_time_ms is None:
         # Counted without a heartbeat, or left out by a clock that reaches the others.
         others = any(other.stream_time_ms is not None for other in lineage.active)

@@ -36,7 +36,12 @@ class DatabaseAt(Protocol):
     """Looks at the database of an address."""
 
     def __call__(
-        self, address: DatabaseAddress, settings: DatabaseSettings, stream_name: str, *, sweep: bool
+        self,
+        address: DatabaseAddress,
+        settings: DatabaseSettings,
+        stream_name: str,
+        *,
+        with_earlier: bool,
     ) -> DatabaseLook:
         """Return the look.
 
@@ -44,7 +49,7 @@ class DatabaseAt(Protocol):
             address: Where it listens and who we are to it.
             settings: Whether the connection must be encrypted.
             stream_name: Whose counts are wanted.
-            sweep: Whether the sweep is that stream's clock.
+            with_earlier: As `HealthRules.with_earlier`.
         """
         ...
 
@@ -120,7 +125,7 @@ class DatabaseChecks:
                 self._address,
                 self._settings(),
                 self._variable("EVENTS_STREAM"),
-                sweep=self._rules().clock_is_sweep,
+                with_earlier=self._rules().with_earlier,
             )
         return self._look
 

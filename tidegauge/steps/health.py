@@ -5,6 +5,7 @@ somebody who looks once is told only what a second look confirms.
 """
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from tidegauge.domain.health import Health, HealthRules, State, health_of
 from tidegauge.domain.window import MINUTE_MS
@@ -19,7 +20,9 @@ RULE_VARIABLES = (
     "ALLOWED_LATENESS_SECONDS",
     "HEARTBEATS",
     "HEARTBEATS_PER_MINUTE",
+    "AWS_ENDPOINT_URL",
 )
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 # A function that works commits a batch within seconds.
 SECOND_LOOK_MS = 6_000
@@ -56,7 +59,7 @@ def look(
 
 
 def health_rules(variables: Mapping[str, str]) -> HealthRules:
-    """Return what is a stall, by the settings of windows and of the stream's clock.
+    """Return what is a stall, by the settings of windows, of the stream's clock and of its engine.
 
     Args:
         variables: `RULE_VARIABLES` as they are set, others are not read.
@@ -74,4 +77,13 @@ def health_rules(variables: Mapping[str, str]) -> HealthRules:
         lateness_ms=windows.lateness_ms,
         beat_ms=MINUTE_MS // streams.heartbeats_per_minute,
         clock_is_sweep=streams.heartbeats is Clocks.SWEEP,
+        streams_last=not _is_here(set_here["AWS_ENDPOINT_URL"]),
     )
+
+
+def _is_here(url: str) -> bool:
+    """Whether an AWS endpoint is an engine on this machine."""
+    try:
+        return urlsplit(url.strip()).hostname in _LOOPBACK
+    except ValueError:  # no address at all; whoever connects there says so
+        return False

@@ -16,14 +16,14 @@ class MysqlLook(MysqlSnapshots):
     Args:
         database: Where counts live.
         stream_name: Name of the events stream.
-        clock_is_sweep: As for `MysqlSnapshots`.
+        with_earlier: As for `MysqlSnapshots`.
         clock: This machine's.
     """
 
     def __init__(
-        self, database: Database, stream_name: str, *, clock_is_sweep: bool, clock: Clock
+        self, database: Database, stream_name: str, *, with_earlier: bool, clock: Clock
     ) -> None:
-        super().__init__(database, stream_name, clock_is_sweep=clock_is_sweep)
+        super().__init__(database, stream_name, with_earlier=with_earlier)
         self._clock = clock
 
     def server(self) -> ServerFacts:

@@ -19,14 +19,13 @@ class MysqlSnapshots:
     Args:
         database: Where counts live.
         stream_name: Name of the events stream.
-        clock_is_sweep: Whether stream time is the wall clock's. Where a producer is the clock, each
-            replay is a generation of its own, and what an older one lost concerns nobody.
+        with_earlier: As `HealthRules.with_earlier`.
     """
 
-    def __init__(self, database: Database, stream_name: str, *, clock_is_sweep: bool) -> None:
+    def __init__(self, database: Database, stream_name: str, *, with_earlier: bool) -> None:
         self._database = database
         self._stream_name = stream_name
-        self._clock_is_sweep = clock_is_sweep
+        self._with_earlier = with_earlier
 
     def read(self) -> Snapshot | None:
         """Return what is known of the stream's newest generation; None if none was ever counted.
@@ -51,7 +50,7 @@ class MysqlSnapshots:
         if not frontier:
             return None
         now, next_window, observed_from, listed = frontier[0]
-        gaps = rows("status_gaps", with_earlier=self._clock_is_sweep, limit=MANY)
+        gaps = rows("status_gaps", with_earlier=self._with_earlier, limit=MANY)
         # Revisions of one window in order: the last one stays.
         series = {row[0]: _series(row) for row in rows("status_series")}
         unsent, unsent_seconds = rows("status_outbox", limit=MANY)[0]
