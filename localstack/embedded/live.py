@@ -5,18 +5,19 @@ the stack of `make run`, and no server, state folder or database.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from embedded.database import Database
 from embedded.engine import Engine
 from embedded.local import LocalStack, Ports, given_database
 from embedded.places import Places
 from embedded.stack import Wanted
-from embedded.standin import FirstModel
+from embedded.standin import FirstModel, StandIn
 from tidegauge.domain.health import HealthRules
 from tidegauge.domain.window import MINUTE_MS
 from tidegauge.setting_reader import Reader
@@ -159,18 +160,29 @@ class LiveSettings:
 
 
 def settings_at(places: Places, env: Mapping[str, str] = os.environ) -> LiveSettings:
-    """Return the settings of the stack that is up in a state folder, else those of `env` alone.
+    """Return the settings of the stack of which a server is up, else those of `env` alone.
 
-    Who comes back to a running stack need not repeat what it was started with.
+    Who comes back to a running stack need not repeat what it was started with, even if a part of it
+    has died. Windows of another length have all that follows from them, as at the first start.
 
     Raises:
         Misconfigured: some variable is not what it must be.
     """
     kept: dict[str, str] = {}
-    if Engine(places).address() is not None:
+    if any(_addresses(places)):
         with suppress(FileNotFoundError, msgspec.DecodeError):
             kept = msgspec.json.decode(_kept_at(places).read_bytes(), type=dict[str, str])
-    return LiveSettings.from_env({**kept, **_given(env)})
+    given = _given(env)
+    size = kept.get("WINDOW_SECONDS", "")
+    if given.get("WINDOW_SECONDS", size).strip() != size:
+        kept = {}
+    return LiveSettings.from_env({**kept, **given})
+
+
+def _addresses(places: Places) -> Iterator[object]:
+    yield Engine(places).address()
+    yield Database(places).address()
+    yield StandIn(places).url
 
 
 def keep_settings(places: Places, settings: LiveSettings) -> None:

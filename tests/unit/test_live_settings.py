@@ -125,6 +125,15 @@ def test_who_comes_back_to_a_running_stack_need_not_repeat_its_settings(tmp_path
     assert settings_at(places, {}) == started
     again = settings_at(places, {"ENOUGH_WINDOWS": "12"})
     assert (again.enough_windows, again.windows.window_seconds) == (12, 20)
+    # One server is left of it: the others come back as they were.
+    places.password.parent.mkdir()
+    places.password.write_text("secret")
+    for gone, left in (("engine", "database"), ("database", "sagemaker")):
+        (places.state / f"{gone}.pid").rename(places.state / f"{left}.pid")
+        assert settings_at(places, {}) == started
+    # Lateness, heartbeats and rates of short windows would not do for long ones.
+    longer = {"WINDOW_SECONDS": "300", "ENOUGH_WINDOWS": "12"}
+    assert settings_at(places, longer) == LiveSettings.from_env(longer)
 
 
 def test_the_model_of_a_live_stack_follows_its_windows() -> None:
