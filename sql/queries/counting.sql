@@ -25,9 +25,11 @@ FROM shard WHERE generation = %(generation)s AND shard_id = %(shard_id)s FOR UPD
 
 -- Read after the shard's own row is locked: the transaction that drains the last parent locks it
 -- too.
--- name: undrained_parents
-SELECT COUNT(*) FROM shard
-WHERE generation = %(generation)s AND shard_id IN %(parent_ids)s AND NOT drained
+-- name: refusals
+SELECT
+  (SELECT ended FROM frontier WHERE generation = %(generation)s),
+  (SELECT COUNT(*) FROM shard
+   WHERE generation = %(generation)s AND shard_id IN %(parent_ids)s AND NOT drained)
 
 -- name: shard_parents
 SELECT shard_id, parent_id, adjacent_parent_id FROM shard WHERE generation = %(generation)s

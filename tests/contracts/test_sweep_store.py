@@ -8,7 +8,7 @@ from tests.support.lineage_worlds import WIDE
 from tests.support.oracle import SIZE, Beat, Log
 from tests.support.shard_line import MINUTE, STREAM, Line, beat, event, told_of
 from tests.support.worlds import BASE, CLOSE_RULES, records, told
-from tidegauge.ports import Destination, StreamIdentity, UnknownShard
+from tidegauge.ports import Destination, EndedGeneration, StreamIdentity, UnknownShard
 from tidegauge.steps.close import end_once
 from tidegauge.steps.collect import Collected, collect
 
@@ -47,7 +47,8 @@ def test_an_ended_generation_has_told_all_that_was_open_as_a_gap_and_tells_no_mo
     assert line.gaps() == 1
     again = end_once(stores.counts, line.generation, CLOSE_RULES)
     assert (again.rows, again.finished) == ([], True)
-    line.count("p", [Beat(BASE), *([beat(1)] * 3), beat(9)])
+    with pytest.raises(EndedGeneration):
+        line.count("p", [Beat(BASE), *([beat(1)] * 3), beat(9)])
     assert line.close() == []
 
 

@@ -15,6 +15,7 @@ from tidegauge.domain.event_time import format_time
 from tidegauge.domain.heartbeat import heartbeat_record
 from tidegauge.domain.record import Record
 from tidegauge.ports import Destination, OutboxMessage, ShardListing, StreamIdentity
+from tidegauge.steps.close import end_once
 from tidegauge.steps.count_stream import QUIET_MS, StreamCounter
 
 
@@ -140,6 +141,36 @@ def test_a_recreated_stream_is_noticed_before_a_whole_batch_is_skipped(world: Wo
     counted = world.counter.count("shard-0", [event(1), event(2)])
     assert not counted.collected.skipped
     assert counted.collected.batch.distinct == 2
+
+
+def test_a_recreated_stream_that_is_never_quiet_is_noticed_once_the_old_one_has_ended(
+    world: World,
+) -> None:
+    world.counter.count("shard-0", [event(7)])
+    old = world.store.generation(StreamIdentity("arn", 1))
+    world.stream.created_ms = 2
+    assert end_once(world.store, old, CLOSE_RULES).finished
+    world.counter.count("shard-0", [event(8)])
+    new = world.store.generation(StreamIdentity("arn", 2))
+    assert [shard.fence for shard in MemorySweepStore(world.store).shards(new)] == [8]
+
+
+def test_a_listing_of_the_old_stream_is_never_registered_with_the_new_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = world.stream.shards
+
+    def old_and_then_new() -> list[ShardListing]:
+        if world.stream.created_ms == 2:
+            return listed()
+        world.stream.created_ms = 2
+        return [*listed(), ShardListing("shard-1", (), 0, 0, closed=True)]
+
+    monkeypatch.setattr(world.stream, "shards", old_and_then_new)
+    world.counter.count("shard-0", [event(1)])
+    new = world.store.generation(StreamIdentity("arn", 2))
+    shards = MemorySweepStore(world.store).shards(new)
+    assert [shard.shard_id for shard in shards] == ["shard-0"]
 
 
 def test_a_redelivery_on_the_same_stream_is_skipped(world: World) -> None:

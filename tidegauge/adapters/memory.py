@@ -19,6 +19,7 @@ from tidegauge.ports import (
     CloseTransaction,
     CollectTransaction,
     Destination,
+    EndedGeneration,
     Frontier,
     OutboxMessage,
     ShardListing,
@@ -85,6 +86,9 @@ class MemoryCountStore:
     def _collecting(self, generation: int, shard_id: str) -> Iterator[CollectTransaction]:
         held = self._generations[generation]
         shard = held.shard(shard_id)
+        if held.frontier.ended:
+            msg = f"generation {generation} has ended, the stream was made anew"
+            raise EndedGeneration(msg)
         if held.is_waiting(shard):
             msg = f"{shard_id} waits for its parents to be drained"
             raise WaitingShard(msg)

@@ -22,6 +22,10 @@ class WaitingShard(Transient):
     """The shard has a parent that is not drained yet: deliver the batch again later."""
 
 
+class EndedGeneration(Transient):
+    """A later generation of the stream has ended this one: nothing is announced of it any more."""
+
+
 class Frontier(msgspec.Struct, frozen=True):
     """How far a stream generation is closed.
 
@@ -175,6 +179,7 @@ class CountStore(Protocol):
         Raises:
             UnknownShard: the shard is not registered.
             WaitingShard: a registered parent of the shard is not drained.
+            EndedGeneration: the stream was made anew; ask which generation it is now.
             Transient: a lock timeout, a deadlock, a lost connection: the whole batch anew.
         """
         ...

@@ -17,8 +17,10 @@ from tidegauge.ports import (
     Clock,
     CountStore,
     Destination,
+    EndedGeneration,
     MessageSink,
     Outbox,
+    ShardListing,
     StreamLister,
     UnknownShard,
 )
@@ -112,7 +114,10 @@ class StreamCounter:
         generation = self._generation
         if generation is None or quiet:
             generation = self._ask_generation()
-        collected = self._collect_on(generation, shard_id, records)
+        try:
+            collected = self._collect_on(generation, shard_id, records)
+        except EndedGeneration:  # never so quiet that it was asked for
+            collected = self._collect_on(self._ask_generation(), shard_id, records)
         if collected.skipped and records:
             current = self._ask_generation()
             if current != generation:
@@ -129,9 +134,7 @@ class StreamCounter:
         try:
             return collect(self._store, generation, shard_id, records, self._rules)
         except UnknownShard:
-            listing = self._stream.shards()
-        # asked for after the listing, so that it is not registered with an older generation
-        generation = self._ask_generation()
+            listing, generation = self._listing_of(generation)
         self._store.register_shards(generation, listing)
         try:
             return collect(self._store, generation, shard_id, records, self._rules)
@@ -140,6 +143,15 @@ class StreamCounter:
             self._generation = None
             msg = f"the stream does not list {shard_id} yet"
             raise Transient(msg) from None
+
+    def _listing_of(self, generation: int) -> tuple[list[ShardListing], int]:
+        """Return a listing and the generation that it is of: the same one before it and after."""
+        while True:
+            listing = self._stream.shards()
+            current = self._ask_generation()
+            if current == generation:
+                return listing, generation
+            generation = current
 
     def _close_and_publish(self) -> tuple[int, TidegaugeError | None]:
         generation = self._generation

@@ -14,7 +14,7 @@ from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.gaps import add_gaps
 from tidegauge.adapters.mysql.ledger_rows import known_keys
 from tidegauge.adapters.mysql.ledgers import WarmLedgers, pack_keys
-from tidegauge.adapters.mysql.lineage import has_undrained_parent, lock_shard, register
+from tidegauge.adapters.mysql.lineage import lock_shard, refuse_uncountable, register
 from tidegauge.adapters.mysql.quarantine import set_aside
 from tidegauge.adapters.mysql.queries import query
 from tidegauge.adapters.mysql.times import to_sql
@@ -25,7 +25,6 @@ from tidegauge.ports import (
     CollectTransaction,
     ShardListing,
     StreamIdentity,
-    WaitingShard,
 )
 
 if TYPE_CHECKING:
@@ -124,9 +123,7 @@ class _Collecting:
         self._written: BatchCount | None = None
         self._line, self._ledger_number = lock_shard(cursor, *shard)
         self._state = self._line.state
-        if has_undrained_parent(cursor, shard[0], self._line):
-            msg = f"{shard[1]} waits for its parents to be drained"
-            raise WaitingShard(msg)
+        refuse_uncountable(cursor, shard[0], self._line)
 
     @property
     def state(self) -> ShardState:

@@ -14,7 +14,14 @@ from tidegauge.adapters.mysql.times import from_sql, to_sql
 from tidegauge.domain.errors import BrokenInvariant, Transient
 from tidegauge.domain.fold import NO_FENCE, ShardState
 from tidegauge.domain.lineage import ShardLine, drained, is_waiting, registered
-from tidegauge.ports import Frontier, ShardListing, ShardProgress, UnknownShard
+from tidegauge.ports import (
+    EndedGeneration,
+    Frontier,
+    ShardListing,
+    ShardProgress,
+    UnknownShard,
+    WaitingShard,
+)
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
@@ -40,14 +47,22 @@ def lock_shard(cursor: "Cursor", generation: int, shard_id: str) -> tuple[ShardL
     return _line(row), int(row[-1])
 
 
-def has_undrained_parent(cursor: "Cursor", generation: int, shard: ShardLine) -> bool:
-    """Return whether a shard waits; asked after its own row is locked."""
-    if not shard.parent_ids:
-        return False
-    names = {"generation": generation, "parent_ids": shard.parent_ids}
-    cursor.execute(query("undrained_parents"), names)
-    row = cursor.fetchone()
-    return row is not None and row[0] > 0
+def refuse_uncountable(cursor: "Cursor", generation: int, shard: ShardLine) -> None:
+    """Refuse a shard that waits or has ended with its generation; its own row is locked.
+
+    Raises:
+        WaitingShard: a registered parent of it is not drained.
+        EndedGeneration: a later generation has ended this one.
+    """
+    names = {"generation": generation, "parent_ids": shard.parent_ids or ("",)}
+    cursor.execute(query("refusals"), names)
+    ended, undrained = cursor.fetchone() or (None, 0)
+    if ended:
+        msg = f"generation {generation} has ended, the stream was made anew"
+        raise EndedGeneration(msg)
+    if undrained:
+        msg = f"{shard.shard_id} waits for its parents to be drained"
+        raise WaitingShard(msg)
 
 
 def shard_rows(cursor: "Cursor", generation: int) -> list[tuple[ShardLine, int | None]]:
