@@ -88,6 +88,44 @@ def test_without_the_database_the_cloud_is_still_checked() -> None:
     assert levels(findings, "roles") == [OK] * 3
 
 
+@pytest.mark.parametrize(
+    ("method", "what", "error", "remedy"),
+    [
+        ("server", "database", Transient("no answer"), "its host and port"),
+        ("server", "database", Misconfigured(["refused"]), "user, password or database name"),
+        ("schema", "schema", Transient("no answer"), "its host and port"),
+        ("schema", "schema", Misconfigured(["denied"]), "SELECT on all tables"),
+        ("read", "counting", Misconfigured(["no such column"]), "run `tidegauge migrate`"),
+        ("read", "one clock", Transient("no answer"), "its host and port"),
+    ],
+)
+def test_what_a_database_does_not_answer_comes_with_what_helps(
+    method: str, what: str, error: Exception, remedy: str
+) -> None:
+    findings = examined(database=FakeDatabase(failures={method: error}))
+    assert levels(findings, what) == [WRONG]
+    assert any(f.what == what and remedy in f.remedy for f in findings)
+
+
+def test_a_database_address_that_is_none_says_how_one_looks() -> None:
+    env = {"EVENTS_STREAM": "events", "DATABASE_URL": f"postgres://u:{PASSWORD}@h/d"}
+    findings = examined(env=env)
+    remedies = [finding.remedy for finding in findings if finding.what == "database address"]
+    assert ["mysql://user:password@host:3306/database" in each for each in remedies] == [True]
+    assert PASSWORD not in repr(findings)
+
+
+def test_settings_that_cannot_be_used_spoil_no_check_that_does_not_need_them() -> None:
+    env = {"EVENTS_STREAM": "events", "WINDOW_SECONDS": "7", "HEARTBEATS": "sun"}
+    findings = examined(env=env)
+    for what, level in (("database", OK), ("schema", OK), ("counting", NOT_CHECKED)):
+        assert levels(findings, what) == [level]
+    assert levels(findings, "one clock") == [NOT_CHECKED]
+    assert [f.remedy for f in findings if f.what == "settings"] == [
+        "set it so, or unset it for its default"
+    ] * 2
+
+
 def test_a_stream_that_is_missing_says_where_its_name_comes_from() -> None:
     findings = examined(env={"EVENTS_STREAM": "event"})
     (stream,) = [finding for finding in findings if finding.what == "events stream"]

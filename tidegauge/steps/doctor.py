@@ -111,12 +111,12 @@ class Doctor:
         except Absent as error:
             yield wrong(what, str(error), _REMEDY_ABSENT.get(what, _DEPLOY))
         except Transient as error:
-            yield wrong(what, str(error), _REMEDY_SILENT.get(what, _REACH))
+            yield wrong(what, str(error), _REMEDY_SILENT.get(what, _SILENT_CLOUD))
         except Misconfigured as error:
             for problem in error.problems:
-                yield wrong(what, problem, _REMEDY_REFUSED.get(what, _REACH))
+                yield wrong(what, problem, _REMEDY_REFUSED.get(what, _LOG_IN))
         except TidegaugeError as error:
-            yield wrong(what, str(error), _REACH)
+            yield wrong(what, str(error), _AGAIN)
         else:
             self._sound.add(what)
 
@@ -267,20 +267,35 @@ _DEPLOY = (
     "deploy template.yaml, or look at the right account and region (AWS_PROFILE, "
     "AWS_DEFAULT_REGION)"
 )
-_REACH = "look at the message; then run the doctor again"
+_AGAIN = "run the doctor again; if it says the same, see what it looked at by hand"
+_SILENT_CLOUD = (
+    "check this machine's network, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL; run the doctor again"
+)
+_SILENT_DATABASE = (
+    "check that it runs, its host and port, and that this machine may reach it (VPN, security "
+    "group); then run the doctor again"
+)
+_REFUSED_TABLES = (
+    "give the account SELECT on all tables of this database, or run `tidegauge migrate` with the "
+    "version of this program that the functions have"
+)
+_SET_ADDRESS = (
+    "set DATABASE_URL to mysql://user:password@host:3306/database, reserved characters as %XX, or "
+    "DATABASE_SECRET_ARN to the secret that the functions use"
+)
+_LOG_IN = "log in: set AWS_PROFILE or credentials, and AWS_DEFAULT_REGION"
 _REMEDY_ABSENT = {
     "endpoint": "deploy a model under this name, or set EndpointName to one that is",
     "events stream": "set EVENTS_STREAM to the stack's output EventsStreamName; is it the right "
     "account and region (AWS_PROFILE, AWS_DEFAULT_REGION)?",
 }
-_REMEDY_SILENT = {
-    "database": "check that it runs, its host and port, and that this machine may reach it (VPN, "
-    "security group)",
-    "AWS account": "check this machine's network, AWS_DEFAULT_REGION and AWS_ENDPOINT_URL",
-}
+_REMEDY_SILENT = dict.fromkeys(("database", "schema", "counting", "one clock"), _SILENT_DATABASE)
 _REMEDY_REFUSED = {
+    "database address": _SET_ADDRESS,
     "database": "mend user, password or database name in DATABASE_URL, or in the secret",
-    "AWS account": "log in: set AWS_PROFILE or credentials, and AWS_DEFAULT_REGION",
+    **dict.fromkeys(("schema", "counting", "one clock"), _REFUSED_TABLES),
+    "topic": "set ALERTS_TOPIC_ARN to the stack's output AlertsTopicArn",
+    "endpoint": "set ENDPOINT_NAME to the name of an endpoint, as the stack's EndpointName has it",
     "events stream": "set EVENTS_STREAM to the stack's output EventsStreamName",
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from tidegauge.database_address import DatabaseAddress
+from tidegauge.domain.errors import Misconfigured
 from tidegauge.domain.event import RejectReason
 from tidegauge.domain.health import HealthRules, State
 from tidegauge.domain.health_words import lines_of
@@ -125,7 +126,7 @@ class DatabaseChecks:
                 self._address,
                 self._settings(),
                 self._variable("EVENTS_STREAM"),
-                with_earlier=self._rules().with_earlier,
+                with_earlier=self._with_earlier(),
             )
         return self._look
 
@@ -208,7 +209,17 @@ class DatabaseChecks:
         return None if again is None else _other_clock(again, sweep=sweep)
 
     def _rules(self) -> HealthRules:
-        return health_rules({name: self._variable(name) for name in RULE_VARIABLES})
+        try:
+            return health_rules({name: self._variable(name) for name in RULE_VARIABLES})
+        except Misconfigured as error:  # the check of settings has told it, with its remedy
+            msg = f"it needs settings that can be used: {error}"
+            raise NotChecked(msg) from None
+
+    def _with_earlier(self) -> bool:
+        try:
+            return self._rules().with_earlier
+        except NotChecked:
+            return False
 
 
 _LEVELS: dict[str, Level] = {
