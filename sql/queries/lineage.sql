@@ -6,6 +6,18 @@ SELECT shard_id, parent_id, adjacent_parent_id, fence, stream_time, heartbeat, l
   unread, drained, first_stream_time
 FROM shard WHERE generation = %(generation)s ORDER BY shard_id
 
+-- name: shard_and_children
+SELECT shard_id, parent_id, adjacent_parent_id, fence, stream_time, heartbeat, lost_from, beat,
+  unread, drained, first_stream_time
+FROM shard
+WHERE generation = %(generation)s
+  AND (shard_id = %(shard_id)s OR parent_id = %(shard_id)s OR adjacent_parent_id = %(shard_id)s)
+
+-- name: shards_named
+SELECT shard_id, parent_id, adjacent_parent_id, fence, stream_time, heartbeat, lost_from, beat,
+  unread, drained, first_stream_time
+FROM shard WHERE generation = %(generation)s AND shard_id IN %(shard_ids)s
+
 -- name: is_listed
 SELECT listed FROM frontier WHERE generation = %(generation)s
 

@@ -11,10 +11,11 @@ from tests.support.shard_line import Line, beat
 from tests.support.worlds import BASE, CLOSE_RULES, told
 from tidegauge.adapters.mysql import connection, purge
 from tidegauge.adapters.mysql.connection import Database
-from tidegauge.adapters.mysql.lineage import lock_frontier, lock_shard
+from tidegauge.adapters.mysql.lineage import family, lock_frontier, lock_shard, shard_rows
 from tidegauge.adapters.mysql.sweeping import MysqlSweepStore
 from tidegauge.adapters.mysql.times import to_sql
 from tidegauge.domain.errors import Transient
+from tidegauge.domain.lineage import drained
 from tidegauge.ports import Destination, Purged
 
 pytestmark = pytest.mark.database
@@ -227,6 +228,23 @@ def test_a_shard_that_is_counted_just_now_is_not_drained(
             sweeps_on(database).drain(line.generation, "p", 2)
     assert not line.shards()["p"].drained
     assert line.drain("p", 2)
+
+
+def test_draining_reads_a_shards_own_family_and_decides_by_it_as_by_all(
+    stores: MysqlStores, database: Database
+) -> None:
+    line = Line(stores).listing("p", "q", "r", "a<p", "b<p", "m<b,q", "n<a,unlisted", "x<m", "y<r")
+    for shard_id, windows in (("p", 3), ("q", 1), ("r", 2)):
+        line.count(shard_id, [Beat(BASE), beat(windows)])
+    for drained_before in ((), ("p",), ("q", "b"), ("m",)):
+        assert all(line.drain(shard_id) for shard_id in drained_before)
+        with database.transaction() as cursor:
+            everybody = {shard.shard_id: shard for shard, _ in shard_rows(cursor, line.generation)}
+            for shard_id, shard in everybody.items():
+                known = family(cursor, line.generation, shard_id)
+                fence = shard.state.fence
+                assert drained(known, shard_id, fence) == drained(everybody, shard_id, fence)
+            assert set(family(cursor, line.generation, "b")) == {"b", "p", "m", "q"}
 
 
 def test_a_listing_that_brings_nothing_new_waits_for_nobody(

@@ -120,7 +120,7 @@ def drain(database: Database, generation: int, shard_id: str, fence: int) -> boo
     """Mark a shard drained, start its children; see `ports.SweepStore`."""
     with database.transaction() as cursor:
         lock_frontier(cursor, generation)
-        lines = _lines(cursor, generation)
+        lines = family(cursor, generation, shard_id)
         if shard_id not in lines:
             raise UnknownShard(shard_id)
         lines.update(_lock(cursor, generation, drained(lines, shard_id, fence)))
@@ -131,6 +131,19 @@ def drain(database: Database, generation: int, shard_id: str, fence: int) -> boo
 
 def _lines(cursor: "Cursor", generation: int) -> dict[str, ShardLine]:
     return {line.shard_id: line for line, _ in shard_rows(cursor, generation)}
+
+
+def family(cursor: "Cursor", generation: int, shard_id: str) -> dict[str, ShardLine]:
+    """Return a shard, its children and all their parents: hundreds may be drained at once."""
+    names = {"generation": generation, "shard_id": shard_id}
+    cursor.execute(query("shard_and_children"), names)
+    found = {line.shard_id: line for line in map(_line, cursor.fetchall())}
+    parents = {parent for line in found.values() for parent in line.parent_ids} - found.keys()
+    if parents:
+        names = {"generation": generation, "shard_ids": sorted(parents)}
+        cursor.execute(query("shards_named"), names)
+        found.update((line.shard_id, line) for line in map(_line, cursor.fetchall()))
+    return found
 
 
 def _lock(cursor: "Cursor", generation: int, shard_ids: Iterable[str]) -> dict[str, ShardLine]:
