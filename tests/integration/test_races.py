@@ -26,6 +26,7 @@ from tests.support.races import (
     race_logs,
 )
 from tests.support.worlds import BASE, as_tuples, records
+from tidegauge.adapters.clock import SystemClock
 from tidegauge.adapters.memory_judging import MemoryJudgingStore
 from tidegauge.adapters.mysql import connection
 from tidegauge.adapters.mysql.closing import completed_window
@@ -175,7 +176,7 @@ class Race:
         lineage = Lineage(self.stream, store, sweeps, self.stream.identity(), self.generation)
 
         def look() -> None:
-            lineage.drain(lineage.shards())
+            lineage.drain(lineage.shards(), SystemClock())
             sweeps.purge(self.generation, RACE_CLOSE_RULES)
             sweeps.backlog(self.generation)
 

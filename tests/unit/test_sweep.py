@@ -1,21 +1,24 @@
 """The sweep: registers, beats where it is the clock, closes, rings, publishes; one at a time."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
+import msgspec
 import pytest
 
 from tests.support.live_world import CLOCK, MINUTE, LiveWorld
 from tests.support.oracle import SIZE
-from tests.support.worlds import BASE
+from tests.support.worlds import BASE, CLOSE_RULES
 from tidegauge.domain.decode import SeriesBy, decode
 from tidegauge.domain.errors import Misconfigured, Transient
 from tidegauge.domain.event import Heartbeat
 from tidegauge.ports import (
+    CloseTransaction,
     Destination,
     FailedBatch,
     OutboxMessage,
     PutPosition,
+    ShardEnd,
     ShardListing,
     StreamEntry,
     StreamReading,
@@ -172,6 +175,54 @@ def test_how_the_stream_is_read_is_told_each_time() -> None:
     ]
     [fault] = world.sweep().reading_faults
     assert "ParallelizationFactor" in fault
+
+
+def test_closed_shards_that_answer_slowly_leave_time_for_the_rest_and_take_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = LiveWorld(8)
+    world.minute()
+    for shard_id in list(world.stream.all):
+        world.stream.split(shard_id)
+    probed: set[str] = set()
+
+    def slow(shard_id: str, fence: int) -> ShardEnd:
+        assert fence
+        probed.add(shard_id)
+        world.clock.time_ms += 15_000
+        msg = "no answer in time"
+        raise Transient(msg)
+
+    monkeypatch.setattr(world.stream, "probe", slow)
+    began_ms = world.clock.time_ms + MINUTE
+    swept = world.sweep(1)
+    assert world.clock.time_ms - began_ms == 30_000
+    assert swept.backlog is not None
+    for _ in range(7):
+        world.sweep(1)
+    assert len(probed) == 8
+
+
+def test_a_long_closing_leaves_time_to_publish(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = LiveWorld()
+    world.sweep()
+    world.put(at=1000)
+    world.deliver()
+    monkeypatch.setattr(world.counter, "_close_and_publish", lambda: (0, None))
+    world.sweep(60)
+    world.deliver()
+    few = msgspec.structs.replace(CLOSE_RULES, max_rows=1)
+    monkeypatch.setattr(world.sweep_step, "_close_rules", few)
+    closing = world.store.closing
+
+    def slow(generation: int) -> AbstractContextManager[CloseTransaction]:
+        world.clock.time_ms += 15_000
+        return closing(generation)
+
+    monkeypatch.setattr(world.store, "closing", slow)
+    told = world.sweep().completed
+    assert 0 < told == len(world.sink.got) <= 3
+    assert world.sweep().completed == 3
 
 
 # --- batches that the mapping gave up on

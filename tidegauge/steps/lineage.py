@@ -10,6 +10,7 @@ from typing import Protocol
 
 from tidegauge.domain.errors import Transient
 from tidegauge.ports import (
+    Clock,
     CountStore,
     PutPosition,
     ShardListing,
@@ -21,6 +22,10 @@ from tidegauge.ports import (
     StreamWriter,
     SweepStore,
 )
+
+# A stream that answers slowly must leave time for closing and publishing in the same minute.
+DRAIN_MS = 20_000
+MINUTE_MS = 60_000
 
 
 class SweptStream(StreamLister, StreamWriter, ShardProber, Protocol):
@@ -78,10 +83,11 @@ class Lineage:
         """Put entries on the stream, as it does."""
         return self._stream.put(entries)
 
-    def drain(self, listing: Sequence[ShardListing]) -> None:
+    def drain(self, listing: Sequence[ShardListing], clock: Clock) -> None:
         """Probe the closed shards of a listing; mark those drained that are read to their end.
 
-        Goes on to their children, which may be closed as well. `drained` counts them.
+        Goes on to their children, which may be closed as well. `drained` counts them. What there
+        is no time for is left to the next sweep, which begins with others.
 
         Raises:
             Transient: stream or store could not answer for some shard; the others had their turn.
@@ -89,7 +95,8 @@ class Lineage:
         closed = {shard.shard_id for shard in listing if shard.closed}
         probed: set[str] = set()
         failures: list[Transient] = []
-        while True:
+        began_ms = clock.now_ms()
+        while clock.now_ms() - began_ms < DRAIN_MS:
             ready = [
                 shard
                 for shard in self._sweeps.shards(self.generation)
@@ -97,7 +104,10 @@ class Lineage:
             ]
             if not ready:
                 break
-            for shard in ready:
+            first = began_ms // MINUTE_MS % len(ready)
+            for shard in [*ready[first:], *ready[:first]]:
+                if clock.now_ms() - began_ms >= DRAIN_MS:
+                    break
                 probed.add(shard.shard_id)
                 try:
                     self.drained += self._look_at(shard)

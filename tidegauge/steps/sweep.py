@@ -7,7 +7,7 @@ purges, and looks after how the stream is read. It may run at any moment and any
 one runs at a time. A part that fails keeps no other from its turn.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -30,7 +30,7 @@ from tidegauge.ports import (
     SweepStore,
     UnknownShard,
 )
-from tidegauge.steps.close import close_once, end_once
+from tidegauge.steps.close import CloseOutcome, close_once, end_once
 from tidegauge.steps.collect import decode_records
 from tidegauge.steps.heartbeats import Heartbeats
 from tidegauge.steps.lineage import Lineage, SweptStream
@@ -41,7 +41,11 @@ MESSAGES_PER_SWEEP = 20_000
 RINGS_PER_SWEEP = 1_000
 FAILURES_PER_SWEEP = 20
 MINUTE_MS = 60_000
+# After an outage there is more to close than a minute holds; it is to be published as well.
+CLOSING_MS = 40_000
 LAST_ROUND_MS = 56_000
+
+CloseStep = Callable[[CountStore, int, CloseRules], CloseOutcome]
 
 
 class Swept(msgspec.Struct):
@@ -143,6 +147,7 @@ class Sweep:
         self._rounds = rounds
         self._no_failures: set[str] = set()
         self._stuck: set[str] = set()
+        self._close_until_ms = 0
 
     def run(self) -> Swept:
         """Do one sweep, all rounds of it. What goes wrong stands in `failures`."""
@@ -154,6 +159,7 @@ class Sweep:
     def _sweep(self) -> Swept:
         swept = Swept(ran=True)
         began_ms = self._clock.now_ms()
+        self._close_until_ms = began_ms + CLOSING_MS
         lineage: Lineage | None = None
         with swept.part():
             lineage = self._lineage()
@@ -194,14 +200,19 @@ class Sweep:
             swept.shards = len(listing)
             with swept.part():
                 self._beat(lineage, listing)
-            lineage.drain(listing)
+            lineage.drain(listing, self._clock)
         with swept.part():
-            for _ in range(CLOSINGS_PER_SWEEP):
-                outcome = close_once(self._store, lineage.generation, self._close_rules)
-                swept.completed += len(outcome.rows)
-                swept.watermark_ms = outcome.watermark_ms
-                if outcome.finished:
-                    break
+            outcome = self._close(swept, close_once, lineage.generation)
+            swept.watermark_ms = outcome.watermark_ms
+
+    def _close(self, swept: Swept, step: CloseStep, generation: int) -> CloseOutcome:
+        """Close what there is time for, at least once; return the last outcome."""
+        for _ in range(CLOSINGS_PER_SWEEP):
+            outcome = step(self._store, generation, self._close_rules)
+            swept.completed += len(outcome.rows)
+            if outcome.finished or self._clock.now_ms() >= self._close_until_ms:
+                break
+        return outcome
 
     def _beat(self, lineage: Lineage, listing: Sequence[ShardListing]) -> None:
         if self._clock_source is None:
@@ -233,12 +244,7 @@ class Sweep:
     def _end(self, swept: Swept, generation: int) -> None:
         """End a generation: what its heartbeats have passed is whole, what is left is a gap."""
         for step in (close_once, end_once):
-            for _ in range(CLOSINGS_PER_SWEEP):
-                outcome = step(self._store, generation, self._close_rules)
-                swept.completed += len(outcome.rows)
-                if outcome.finished:
-                    break
-            else:
+            if not self._close(swept, step, generation).finished:
                 return  # the next sweep goes on
         swept.ended += 1
 
