@@ -16,6 +16,7 @@ from tests.support.events import NOON_MS
 from tests.support.sources import WaitedClock
 from tidegauge.adapters.fixtures import open_fixture
 from tidegauge.cli import main
+from tidegauge.cli.app import app
 from tidegauge.cli.simulate_onto import moments
 
 NOON = "2013-02-08T12:00:00Z"
@@ -237,6 +238,17 @@ def test_a_terminated_command_leaves_what_was_there(tmp_path: Path) -> None:
     assert (process.returncode, said) == (143, b"")
     assert [there.name for there in tmp_path.iterdir()] == ["f.jsonl"]
     assert path.read_text() == "what was there"
+
+
+def test_a_paragraph_of_a_help_is_one_line_for_the_terminal_to_break(run: Command) -> None:
+    said = " ".join(run("status", "--help")[1].split())
+    assert "and at the stream of the environment: EVENTS_STREAM with DATABASE_URL" in said
+    groups = [group.typer_instance for group in app.registered_groups]
+    commands = [c for one in (app, *groups) if one is not None for c in one.registered_commands]
+    assert len(commands) > 8
+    for command in commands:
+        assert command.help
+        assert "\n" not in command.help.replace("\n\n", "")
 
 
 def test_whatever_is_said_a_full_standard_output_is_told_in_a_sentence() -> None:

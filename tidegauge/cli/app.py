@@ -1,5 +1,7 @@
 """The commands, gathered."""
 
+from inspect import cleandoc
+
 import typer
 
 from tidegauge.cli.alert import register as register_alert
@@ -25,3 +27,16 @@ register_simulate(app)
 register_database(app)
 register_doctor(app)
 register_alert(app)
+
+
+def _fill_paragraphs(commands: typer.Typer) -> None:
+    """Let a help's lines be as long as the terminal is wide, not as a docstring's are."""
+    for command in commands.registered_commands:
+        text = cleandoc(command.help or getattr(command.callback, "__doc__", None) or "")
+        command.help = "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+    for group in commands.registered_groups:
+        if group.typer_instance is not None:
+            _fill_paragraphs(group.typer_instance)
+
+
+_fill_paragraphs(app)
