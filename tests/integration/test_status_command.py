@@ -153,3 +153,23 @@ def test_nothing_that_runs_and_nothing_that_is_named_is_down(
         },
         "counting": [],
     }
+
+
+def test_a_stream_without_its_database_is_told_to_be_left_out(
+    status: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    ran = status("status", "--json")
+    assert (ran.code, ran.told["counting"]) == (1, [])
+    assert ran.err.startswith("tidegauge: EVENTS_STREAM is set, DATABASE_URL")
+
+
+def test_a_database_that_refuses_a_statement_is_unknown(
+    status: Command, fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "DATABASE_URL", fresh_database_url.rpartition("/")[0] + "/information_schema"
+    )
+    ran = status("status", "--json")
+    assert (ran.code, ran.err) == (1, "")
+    assert [one["state"] for one in ran.told["counting"]] == ["unknown"]

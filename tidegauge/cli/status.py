@@ -19,7 +19,7 @@ from tidegauge.cli.reached import (
     reached_in,
     running_of,
 )
-from tidegauge.domain.errors import Misconfigured, Transient
+from tidegauge.domain.errors import TidegaugeError
 from tidegauge.domain.event_time import format_time
 from tidegauge.domain.health import Health, State
 from tidegauge.domain.health_words import Line, lines_of
@@ -66,6 +66,8 @@ def show_status(*, live: bool, as_json: bool) -> None:
         as_json: Print JSON and nothing else.
     """
     here = None if live else in_environment(os.environ)
+    if here is None and not live and os.environ.get("EVENTS_STREAM", "").strip():
+        typer.echo(_HALF, err=True)
     stacks = local_stacks()
     shown = {name: stack for name, stack in stacks.items() if _is_shown(name, stack, live, here)}
     running = {name: running_of(stack) for name, stack in shown.items()}
@@ -108,7 +110,7 @@ def counting_of(reached: Reached) -> Counting:
     snapshots = MysqlSnapshots(database, stream, with_earlier=rules.with_earlier)
     try:
         health = look(snapshots, rules, SystemClock())
-    except (Transient, Misconfigured) as error:
+    except TidegaugeError as error:
         return Counting(reached.name, stream, None, [Line("unknown", str(error), _REACH)], False)
     finally:
         database.close()
@@ -121,6 +123,10 @@ def counting_of(reached: Reached) -> Counting:
     return Counting(reached.name, stream, None, [line], expected)
 
 
+_HALF = (
+    "tidegauge: EVENTS_STREAM is set, DATABASE_URL or DATABASE_SECRET_ARN is not: its counting "
+    "cannot be looked at"
+)
 _REACH = "the database: does it run, and can it be reached from here? `tidegauge doctor` says more"
 _NOTHING = "EVENTS_STREAM and the database: `tidegauge doctor` holds them against the functions"
 
