@@ -20,7 +20,7 @@ WHERE this.generation = %(generation)s ORDER BY older.stream_created_at
 
 -- name: lock_shard
 SELECT shard_id, parent_id, adjacent_parent_id, fence, stream_time, heartbeat, lost_from, beat,
-  unread, drained, ledger_number
+  unread, skipped, drained, ledger_number
 FROM shard WHERE generation = %(generation)s AND shard_id = %(shard_id)s FOR UPDATE
 
 -- Read after the shard's own row is locked: the transaction that drains the last parent locks it

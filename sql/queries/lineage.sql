@@ -3,19 +3,19 @@
 
 -- name: shard_rows
 SELECT shard_id, parent_id, adjacent_parent_id, fence, stream_time, heartbeat, lost_from, beat,
-  unread, drained, first_stream_time
+  unread, skipped, drained, first_stream_time
 FROM shard WHERE generation = %(generation)s ORDER BY shard_id
 
 -- name: shard_and_children
 SELECT shard_id, parent_id, adjacent_parent_id, fence, stream_time, heartbeat, lost_from, beat,
-  unread, drained, first_stream_time
+  unread, skipped, drained, first_stream_time
 FROM shard
 WHERE generation = %(generation)s
   AND (shard_id = %(shard_id)s OR parent_id = %(shard_id)s OR adjacent_parent_id = %(shard_id)s)
 
 -- name: shards_named
 SELECT shard_id, parent_id, adjacent_parent_id, fence, stream_time, heartbeat, lost_from, beat,
-  unread, drained, first_stream_time
+  unread, skipped, drained, first_stream_time
 FROM shard WHERE generation = %(generation)s AND shard_id IN %(shard_ids)s
 
 -- name: is_listed
@@ -40,6 +40,13 @@ UPDATE shard SET beat = %(beat)s WHERE generation = %(generation)s AND shard_id 
 -- name: note_unread
 UPDATE shard SET unread = %(unread)s
 WHERE generation = %(generation)s AND shard_id = %(shard_id)s
+
+-- Numbers as text: the longer is the greater.
+-- name: note_skipped
+UPDATE shard SET skipped = %(skipped)s
+WHERE generation = %(generation)s AND shard_id = %(shard_id)s
+  AND (skipped IS NULL OR LENGTH(skipped) < LENGTH(%(skipped)s)
+    OR (LENGTH(skipped) = LENGTH(%(skipped)s) AND skipped < %(skipped)s))
 
 -- name: noted_failures
 SELECT name FROM failed_batch WHERE name IN %(names)s

@@ -278,6 +278,15 @@ def test_a_merged_shard_inherits_by_its_unlisted_parent_though_the_other_one_is_
     assert line.close() == [(1, 1, 0, "gap"), (2, 1, 0, "gap"), (3, 1, 0, "gap")]
 
 
+def test_the_last_record_that_was_given_up_on_is_known_and_moves_no_fence(stores: Stores) -> None:
+    line = Line(stores).listing("p")
+    line.count("p", [Beat(BASE)])
+    assert line.shards()["p"].skipped is None
+    for sequence_number in (99, 1 << 180, 100):
+        stores.sweeps.note_skipped(line.generation, "p", sequence_number)
+    assert (line.shards()["p"].fence, line.shards()["p"].skipped) == (1, 1 << 180)
+
+
 def test_a_shard_that_left_to_nobody_stays_and_holds_the_watermark_back(stores: Stores) -> None:
     line = Line(stores).listing("p", "other")
     line.count("p", [Beat(BASE), told(1, "a", 1), beat(1)])

@@ -9,7 +9,7 @@ import pytest
 from tests.support.live_world import MINUTE, LiveWorld
 from tests.support.worlds import BASE
 from tidegauge.domain.errors import Transient
-from tidegauge.ports import ShardEnd
+from tidegauge.ports import FailedBatch, ShardEnd
 
 ROOT = "shardId-000000000000"
 
@@ -153,6 +153,22 @@ def test_a_whole_line_that_expired_leaves_its_gap_to_the_orphans() -> None:
     assert world.counts()[1] == 1
     assert world.qualities()[0] == "gap"
     assert world.qualities()[2] == "complete"
+
+
+def test_a_closed_shard_whose_last_batch_was_given_up_on_is_drained_all_the_same() -> None:
+    world = LiveWorld()
+    world.put(at=1000)
+    world.minute()
+    world.put(at=MINUTE + 1000)
+    children = world.stream.split(ROOT)
+    world.sweep(1)
+    log = world.stream.all[ROOT].log
+    world.failed.kept["last"] = FailedBatch(world.stream.identity().arn, ROOT, (log[-1],))
+    for _ in range(12):
+        world.sweep(1)
+        world.deliver(children)  # nobody delivers the parent's last batch any more
+    assert world.qualities()[0] == "gap"
+    assert world.qualities()[1] == "complete"
 
 
 def test_a_record_that_was_seen_and_expired_unread_is_a_gap() -> None:

@@ -13,6 +13,7 @@ from tidegauge.adapters.memory import MemoryCountStore
 from tidegauge.domain.close import CloseRules
 from tidegauge.domain.event import Event
 from tidegauge.domain.event_time import LATEST_TIME_MS
+from tidegauge.domain.fold import NO_FENCE
 from tidegauge.domain.lineage import drained, is_waiting
 from tidegauge.domain.skipped_batch import skipped_batch, windows_of
 from tidegauge.ports import Backlog, Purged, ShardProgress
@@ -50,6 +51,7 @@ class MemorySweepStore:
                 beat=line.beat,
                 drained=line.drained,
                 waiting=is_waiting(line, lines),
+                skipped=line.skipped,
             )
             for _, line in sorted(lines.items())
         ]
@@ -64,6 +66,12 @@ class MemorySweepStore:
         """Note that a record was seen behind the fence: should it expire, the loss is proven."""
         shard = self._store.held(generation).shard(shard_id)
         shard.line = replace(shard.line, unread=sequence_number)
+
+    def note_skipped(self, generation: int, shard_id: str, sequence_number: int) -> None:
+        """Note how far the stream's reader has gone on without a batch: nobody will read it."""
+        shard = self._store.held(generation).shard(shard_id)
+        skipped = max(sequence_number, shard.line.skipped or NO_FENCE)
+        shard.line = replace(shard.line, skipped=skipped)
 
     def drain(self, generation: int, shard_id: str, fence: int) -> bool:
         """Mark a closed shard drained, and start each child whose parents now all are."""

@@ -23,6 +23,8 @@ class ShardLine(Struct, frozen=True):
         drained: Whether all its records are counted and no more can come.
         beat: Sequence number of the last heartbeat that the sweep has put on it; None for none.
         unread: Sequence number of a record that a probe saw behind the fence; None for none.
+        skipped: Sequence number of the last record that the stream's reader gave up on; None for
+            none.
     """
 
     shard_id: str
@@ -31,6 +33,7 @@ class ShardLine(Struct, frozen=True):
     drained: bool = False
     beat: int | None = None
     unread: int | None = None
+    skipped: int | None = None
 
 
 Lines = Mapping[str, ShardLine]

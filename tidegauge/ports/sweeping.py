@@ -21,6 +21,7 @@ class ShardProgress(msgspec.Struct, frozen=True):
         beat: Sequence number of the last heartbeat that the sweep has put on it; None for none.
         drained: Whether all its records are counted and no more can come.
         waiting: Whether a registered parent is not drained.
+        skipped: The last record that the stream's reader gave up on; None for none.
     """
 
     shard_id: str
@@ -30,6 +31,7 @@ class ShardProgress(msgspec.Struct, frozen=True):
     beat: int | None
     drained: bool
     waiting: bool
+    skipped: int | None = None
 
 
 class Backlog(msgspec.Struct, frozen=True):
@@ -75,6 +77,13 @@ class SweepStore(Protocol):
         """Note that a record was seen behind the fence: should it expire, the loss is proven."""
         ...
 
+    def note_skipped(self, generation: int, shard_id: str, sequence_number: int) -> None:
+        """Note how far the stream's reader has gone on without a batch: nobody will read it.
+
+        The greatest counts. The fence stays: it says what is counted.
+        """
+        ...
+
     def drain(self, generation: int, shard_id: str, fence: int) -> bool:
         """Mark a closed shard drained, and start each child whose parents now all are.
 
@@ -87,7 +96,7 @@ class SweepStore(Protocol):
         Args:
             generation: The stream generation's number.
             shard_id: A shard that is closed, and whose reading from `fence` on reached its end
-                without a record.
+                without a record but those that the stream's reader gave up on.
             fence: The fence as it stood before that reading.
 
         Returns:

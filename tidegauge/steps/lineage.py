@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tidegauge.domain.errors import Transient
+from tidegauge.domain.fold import NO_FENCE
 from tidegauge.ports import (
     Clock,
     CountStore,
@@ -117,7 +118,9 @@ class Lineage:
             raise failures[0]
 
     def _look_at(self, shard: ShardProgress) -> bool:
-        end = self._stream.probe(shard.shard_id, shard.fence)
+        # records that the stream's reader gave up on stay unread, and nobody comes for them
+        behind = max(shard.fence, NO_FENCE if shard.skipped is None else shard.skipped)
+        end = self._stream.probe(shard.shard_id, behind)
         if end.unread is not None:
             self._sweeps.note_unread(self.generation, shard.shard_id, end.unread)
         return end.reached and self._sweeps.drain(self.generation, shard.shard_id, shard.fence)

@@ -274,7 +274,9 @@ class Sweep:
             return
         decoded = decode_records(batch.records, self._series_by)
         events = [i for record in decoded for i in record.items if isinstance(i, Event)]
+        last = max(record.sequence_number for record in batch.records)
         try:
+            self._sweeps.note_skipped(lineage.generation, batch.shard_id, last)
             swept.lost_events += self._sweeps.note_failure(
                 lineage.generation, batch.shard_id, name, events, self._close_rules
             )

@@ -73,7 +73,8 @@ def shard_rows(cursor: "Cursor", generation: int) -> list[tuple[ShardLine, int |
 
 def _line(row: Sequence[Any]) -> ShardLine:
     """Return a row of `shard_rows` or `lock_shard`, whose last column is their own."""
-    shard_id, parent, adjacent, fence, time, heartbeat, lost_from, beat, unread, is_drained, _ = row
+    shard_id, parent, adjacent, fence, time, heartbeat, lost_from, *noted, is_drained, _ = row
+    beat, unread, skipped = (_number(digits) for digits in noted)
     return ShardLine(
         shard_id=shard_id,
         parent_ids=tuple(parent_id for parent_id in (parent, adjacent) if parent_id is not None),
@@ -84,8 +85,9 @@ def _line(row: Sequence[Any]) -> ShardLine:
             lost_from_ms=from_sql(lost_from),
         ),
         drained=bool(is_drained),
-        beat=_number(beat),
-        unread=_number(unread),
+        beat=beat,
+        unread=unread,
+        skipped=skipped,
     )
 
 
@@ -180,6 +182,7 @@ def progress(database: Database, generation: int) -> list[ShardProgress]:
             beat=line.beat,
             drained=line.drained,
             waiting=is_waiting(line, lines),
+            skipped=line.skipped,
         )
         for line in lines.values()
     ]
@@ -208,3 +211,10 @@ def note_unread(database: Database, generation: int, shard_id: str, sequence_num
     row = {"generation": generation, "shard_id": shard_id, "unread": str(sequence_number)}
     with database.transaction() as cursor:
         cursor.execute(query("note_unread"), row)
+
+
+def note_skipped(database: Database, generation: int, shard_id: str, sequence_number: int) -> None:
+    """Note the last record of a batch that the stream's reader gave up on."""
+    row = {"generation": generation, "shard_id": shard_id, "skipped": str(sequence_number)}
+    with database.transaction() as cursor:
+        cursor.execute(query("note_skipped"), row)

@@ -74,6 +74,10 @@ class MysqlSweepStore:
         """Note that a record was seen behind the fence: should it expire, the loss is proven."""
         lineage.note_unread(self._database, generation, shard_id, sequence_number)
 
+    def note_skipped(self, generation: int, shard_id: str, sequence_number: int) -> None:
+        """Note how far the stream's reader has gone on without a batch: nobody will read it."""
+        lineage.note_skipped(self._database, generation, shard_id, sequence_number)
+
     def drain(self, generation: int, shard_id: str, fence: int) -> bool:
         """Mark a closed shard drained, and start each child whose parents now all are."""
         return lineage.drain(self._database, generation, shard_id, fence)
