@@ -1,11 +1,13 @@
 """`tidegauge status` of the stream and database in the environment: exit code, words and JSON."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from embedded.processes import free_port
+from embedded.processes import ProcessRecord, free_port, start_identity
 from tests.support.command import Command
 from tests.support.count_stores import MysqlStores
 from tests.support.oracle import SIZE, Beat, Log
@@ -153,6 +155,23 @@ def test_nothing_that_runs_and_nothing_that_is_named_is_down(
         },
         "counting": [],
     }
+
+
+def test_an_engine_is_not_blamed_for_a_server_that_is_down(
+    status: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.delenv("EVENTS_STREAM")
+    own = ProcessRecord(os.getpid(), start_identity(os.getpid()) or "", free_port())
+    for name in ("engine", "database", "sagemaker"):
+        record = tmp_path / "run" / f"{name}.pid"
+        record.parent.mkdir(exist_ok=True)
+        record.write_bytes(msgspec.json.encode(own))
+        (tmp_path / "run" / "database").mkdir(exist_ok=True)
+        (tmp_path / "run" / "database" / "password").write_text("secret")
+        ran = status("status")
+        assert ran.code == 1
+        assert ("hangs" in ran.out) is (name == "sagemaker"), ran.out
 
 
 def test_a_stream_without_its_database_is_told_to_be_left_out(

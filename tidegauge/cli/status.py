@@ -172,9 +172,11 @@ def _print_stacks(
     for name, stack in shown.items():
         if running[name] is not None:
             continue
-        for server, address in stack.servers():
-            # It has an address, and still the stack is not up.
-            amiss = " (hangs, or holds no whole stack)" if address and server == "engine" else ""
+        servers = stack.servers()
+        whole = all(address for _, address in servers)
+        for server, address in servers:
+            # All have an address, and still the stack is not up.
+            amiss = " (hangs, or holds no whole stack)" if whole and server == "engine" else ""
             typer.echo(f"{server:<20}{address or 'down'}{amiss}")
         start = (
             "`make live` or `tidegauge live`" if name == LIVE else "`make run` or `tidegauge up`"
