@@ -12,6 +12,7 @@ from rich.live import Live
 from embedded.live_lines import Lines, plain
 from embedded.live_reading import LiveFeed, LiveReading
 from embedded.live_view import screen
+from tidegauge.domain.errors import Transient
 
 POLL_SECONDS = 1.0
 
@@ -72,7 +73,11 @@ def _lines(feed: LiveFeed, form: Form, *, size_ms: int, seconds: float | None) -
 def _readings(feed: LiveFeed, seconds: float | None) -> Iterator[LiveReading]:
     deadline = None if seconds is None else time.monotonic() + seconds
     while True:
-        yield feed.read()
+        try:
+            yield feed.read()
+        except Transient as error:
+            msg = f"{error}; `make live` brings back what is down"
+            raise Transient(msg) from error
         left = POLL_SECONDS
         if deadline is not None:
             left = min(left, deadline - time.monotonic())

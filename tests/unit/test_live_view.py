@@ -2,14 +2,17 @@
 
 import io
 import json
+from typing import cast
 
 import pytest
 from rich.console import Console
 
 from embedded.live_lines import Lines, plain
-from embedded.live_reading import LiveReading, OpenIncident
+from embedded.live_reading import LiveFeed, LiveReading, OpenIncident
 from embedded.live_view import screen, sparkline
+from embedded.live_watch import Form, watch
 from embedded.report import AlertLine, WindowLine
+from tidegauge.domain.errors import Transient
 from tidegauge.domain.health import Health, Silence, Stall, StallCause, State
 
 SIZE_MS = 20_000
@@ -169,3 +172,13 @@ def test_a_line_for_programs_is_json_that_names_its_kind() -> None:
     assert read[0]["states"] == ["counting"]
     assert read[1]["lower"] == 160.0
     assert read[2]["alert"] == "opened"
+
+
+def test_a_database_that_dies_ends_the_view_and_it_says_how_to_come_back() -> None:
+    class Dead:
+        def read(self) -> LiveReading:
+            msg = "no database"
+            raise Transient(msg)
+
+    with pytest.raises(Transient, match="no database; `make live` brings back"):
+        watch(cast("LiveFeed", Dead()), Form.LINES, size_ms=SIZE_MS, seconds=None)
