@@ -6,8 +6,8 @@ takes them down again. Starting twice is quick and changes nothing.
 
 import fcntl
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from embedded.bootstrap import SetupFailed, environment
@@ -130,9 +130,15 @@ class LocalStack:
             InvalidInput: something cannot be brought up; one sentence that says what to do.
         """
         self._places.state.mkdir(parents=True, exist_ok=True)
-        with (self._places.state / "up.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # another terminal may bring it up at the same time
+        with self._alone():
             return self._up(phase)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait until no other terminal brings this stack up or down."""
+        with (self._places.state / "up.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _up(self, phase: Phase) -> Running:
         with phase("environments"):
@@ -154,7 +160,17 @@ class LocalStack:
         return Running(engine, database, outputs, sagemaker_url)
 
     def down(self) -> list[str]:
-        """Stop what runs; return what was stopped. The database keeps its data."""
+        """Stop what runs; return what was stopped. The database keeps its data.
+
+        A start that another terminal is at comes to its end first: it would start again what is
+        stopped here.
+        """
+        if not self._places.state.is_dir():
+            return []
+        with self._alone():
+            return self._down()
+
+    def _down(self) -> list[str]:
         servers = {
             "engine": self._engine.down,
             "SageMaker stand-in": self._sagemaker.down,

@@ -1,7 +1,9 @@
 """The live stack: what follows from the length of its windows, and what keeps it apart."""
 
+import fcntl
 import os
 import re
+import threading
 from pathlib import Path
 
 import msgspec
@@ -10,7 +12,7 @@ import pytest
 
 from embedded.inject import with_faults
 from embedded.live import LiveSettings, keep_settings, settings_at
-from embedded.local import Ports, given_database
+from embedded.local import LocalStack, Ports, given_database
 from embedded.places import REPOSITORY, Places, default_places, live_places
 from embedded.processes import ProcessRecord, start_identity
 from embedded.standin import STORM_MODEL
@@ -134,6 +136,21 @@ def test_who_comes_back_to_a_running_stack_need_not_repeat_its_settings(tmp_path
     # Lateness, heartbeats and rates of short windows would not do for long ones.
     longer = {"WINDOW_SECONDS": "300", "ENOUGH_WINDOWS": "12"}
     assert settings_at(places, longer) == LiveSettings.from_env(longer)
+
+
+def test_a_stack_is_not_stopped_while_another_terminal_starts_it(tmp_path: Path) -> None:
+    stopped: list[list[str]] = []
+    stack = LocalStack(Places(tmp_path))
+    stopping = threading.Thread(target=lambda: stopped.append(stack.down()))
+    with (tmp_path / "up.lock").open("w") as started:
+        fcntl.flock(started, fcntl.LOCK_EX)
+        stopping.start()
+        stopping.join(0.2)
+        assert (stopping.is_alive(), stopped) == (True, [])
+    stopping.join(30)
+    assert stopped == [[]]
+    assert LocalStack(Places(tmp_path / "never")).down() == []
+    assert not (tmp_path / "never").exists()
 
 
 def test_the_model_of_a_live_stack_follows_its_windows() -> None:
