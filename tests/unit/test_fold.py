@@ -192,15 +192,6 @@ def test_a_loss_waits_for_a_heartbeat_that_moves_stream_time() -> None:
     assert batch.state.lost_from_ms is None
 
 
-def test_a_loss_before_a_heartbeat_that_was_long_on_its_way_reaches_to_its_arrival() -> None:
-    state = ShardState(fence=9, stream_time_ms=window(7), heartbeat=9)
-    beaten = DecodedRecord(30, window(17), (beat(12, previous=20),), b"")
-    [gap] = count_batch(state, [beaten], {}, SWEEP, shard_id="s-0").gaps
-    assert (gap.from_ms, gap.until_ms) == (window(5), window(17))
-    [gap] = count_batch(state, [beaten], {}, RULES, shard_id="s-0").gaps
-    assert gap.until_ms == window(12)
-
-
 def test_the_first_stream_time_is_the_first_heartbeat_that_counted() -> None:
     batch = count(beat(3), beat(9))
     assert batch.first_stream_time_ms == window(3)

@@ -241,10 +241,9 @@ class _Fold:
         if beat.shard_id != self._shard_id:
             return  # misrouted: its own shard waits for one of its own, which is safe
         self._heartbeats += 1
-        time_ms = lost_until_ms = beat.event_time_ms
+        time_ms = beat.event_time_ms
         if self._rules.clock_is_sweep and record.arrival_time_ms is not None:
-            # a fast clock can delay, never hasten; what is lost before it lies before its arrival
-            time_ms, lost_until_ms = min(time_ms, record.arrival_time_ms), record.arrival_time_ms
+            time_ms = min(time_ms, record.arrival_time_ms)  # a fast clock can delay, never hasten
         if self._first_stream_time_ms is None:
             self._first_stream_time_ms = time_ms
         before_ms = self._stream_time_ms
@@ -254,7 +253,7 @@ class _Fold:
             lost_from_ms = self._lost_from_ms
             self._lost_from_ms = since_ms if lost_from_ms is None else min(since_ms, lost_from_ms)
         if before_ms is None or time_ms > before_ms:
-            self._note_gap(record.sequence_number, lost_until_ms)
+            self._note_gap(record.sequence_number, time_ms)
             self._set_stream_time(time_ms)
         self._heartbeat = record.sequence_number
 
