@@ -1,6 +1,13 @@
 """Closing windows, rule by rule."""
 
-from tidegauge.domain.close import CloseInput, CloseRules, SeriesState, StepCount, close_windows
+from tidegauge.domain.close import (
+    MAX_FILLS,
+    CloseInput,
+    CloseRules,
+    SeriesState,
+    StepCount,
+    close_windows,
+)
 from tidegauge.domain.count import CompletedWindow, Quality
 
 SIZE = 300_000
@@ -51,6 +58,14 @@ def test_a_late_count_corrects_the_window_that_it_belongs_to() -> None:
     before = CompletedWindow(1, "a", 998 * SIZE, 1, 998 * SIZE, 5, 0, Quality.COMPLETE)
     rows = close((1000, 998, "a", 2), series={"a": known(990, 998)}, latest={(998, "a"): before})
     assert rows == [(998, "a", 2, 7, 2, "complete"), (1000, "a", 1, 0, 0, "complete")]
+
+
+def test_a_flood_of_new_series_with_old_events_gets_only_the_latest_windows_before() -> None:
+    old = 1000 - DAY_WINDOWS
+    rows = close(*((1000, old, f"s-{number}", 1) for number in range(10_000)))
+    assert len(rows) <= MAX_FILLS + 2 * 10_000
+    of_one = [window for window, name, *_ in rows if name == "s-77"]
+    assert of_one == [old, *range(1000 - MAX_FILLS // 10_000, 1001)]
 
 
 def test_a_series_first_seen_late_gets_every_window_since() -> None:

@@ -11,6 +11,10 @@ import msgspec
 
 from tidegauge.domain.count import OTHER_SERIES, CompletedWindow, Quality
 
+# Zero windows told at one step before the series' first ones; beyond it each series gets its share
+# of the latest. A flood of old events of new series would else outlast the time a closing has.
+MAX_FILLS = 100_000
+
 
 class CloseRules(msgspec.Struct, frozen=True):
     """The settings that decide what is announced; durations in milliseconds."""
@@ -165,13 +169,15 @@ class _Closer:
             low, high = spans.get(name, (window_ms, window_ms))
             spans[name] = (min(low, window_ms), max(high, window_ms))
         fills: set[tuple[int, str]] = set()
+        reach_ms = MAX_FILLS // max(1, len(spans)) * self._rules.size_ms
         for name, (low_ms, high_ms) in sorted(spans.items()):
             before = self._series.get(name)
             active = before is not None and before.active
             until_ms = before.first_window_ms if before is not None and active else step_ms
             retired_ms = before.retired_window_ms if before is not None else None
             if low_ms < until_ms:
-                fills.update(self._missing(name, low_ms, until_ms, retired_ms))
+                from_ms = max(low_ms, until_ms - reach_ms)
+                fills.update(self._missing(name, from_ms, until_ms, retired_ms))
             last_ms = high_ms if before is None else max(before.last_event_window_ms, high_ms)
             if not active:
                 self._active.append(name)
