@@ -3,7 +3,8 @@
 Reads MySQL and the queue that is subscribed to the topic; decides and shows nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from embedded.run import events_stream
 from tidegauge.adapters.mysql.queries import query
 from tidegauge.adapters.mysql.status import MysqlSnapshots
 from tidegauge.adapters.mysql.times import to_sql
-from tidegauge.domain.errors import InvalidInput
+from tidegauge.domain.errors import InvalidInput, Transient
 from tidegauge.domain.health import Health, HealthRules, health_of
 from tidegauge.domain.snapshot import Snapshot
 
@@ -78,6 +79,9 @@ class LiveFeed:
         running: The stack.
         rules: What is a stall.
         alerts_file: Keeps alerts that were taken from the queue, for the next view.
+
+    Raises:
+        InvalidInput: the stack was stopped, or started anew.
     """
 
     def __init__(self, running: Running, rules: HealthRules, alerts_file: Path) -> None:
@@ -85,11 +89,12 @@ class LiveFeed:
         self._rules = rules
         self._database = running.connect()
         self._alerts_file = alerts_file
-        self._queue_url = subscribe_queue(running, QUEUE, purge=False)
+        with _still_up():
+            self._queue_url = subscribe_queue(running, QUEUE, purge=False)
+            self._stream = events_stream(running).identity()
         self._snapshots = MysqlSnapshots(
             self._database, running.outputs.events_stream_name, with_earlier=rules.with_earlier
         )
-        self._stream = events_stream(running).identity()
         self._earlier: Snapshot | None = None
 
     def close(self) -> None:
@@ -103,11 +108,8 @@ class LiveFeed:
             InvalidInput: the stack was stopped, or started anew.
             Transient: its database does not answer.
         """
-        try:
+        with _still_up():
             taken = take_alerts(self._running, self._queue_url)
-        except (BotoCoreError, ClientError) as error:
-            msg = "the live stack was stopped or started anew: `make live` comes back to it"
-            raise InvalidInput(msg) from error
         alerts = self._remembered(taken)
         snapshot = self._snapshots.read()
         with self._database.transaction() as cursor:
@@ -144,6 +146,15 @@ class LiveFeed:
             file.writelines(msgspec.json.encode(alert) + b"\n" for alert in taken)
         lines = self._alerts_file.read_bytes().splitlines()[-RECENT_ALERTS:]
         return [msgspec.json.decode(line, type=AlertLine) for line in lines]
+
+
+@contextmanager
+def _still_up() -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ClientError, Transient) as error:
+        msg = "the live stack was stopped or started anew: `make live` comes back to it"
+        raise InvalidInput(msg) from error
 
 
 def _windows(cursor: "Cursor", snapshot: Snapshot, size_ms: int) -> list[tuple[str, WindowLine]]:

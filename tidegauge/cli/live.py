@@ -95,6 +95,7 @@ def _watch(
 def _inject(places: "Places", texts: list[str], *, lasting: str, as_json: bool) -> None:
     from embedded.inject import inject
     from embedded.live import settings_at
+    from tidegauge.adapters.aws_errors import aws_call
     from tidegauge.adapters.clock import SystemClock
     from tidegauge.domain.event_time import format_time
 
@@ -102,7 +103,9 @@ def _inject(places: "Places", texts: list[str], *, lasting: str, as_json: bool) 
     if running is None:
         msg = "the live stack is not up: start it with `make live`"
         raise InvalidInput(msg)
-    for fault in inject(running, texts, lasting=lasting, now_ms=SystemClock().now_ms()):
+    with aws_call("telling the simulator"):
+        faults = inject(running, texts, lasting=lasting, now_ms=SystemClock().now_ms())
+    for fault in faults:
         start, end = format_time(fault.start_ms), format_time(fault.end_ms)
         if as_json:
             told = {"kind": fault.kind, "type": fault.type, "start": start, "end": end}
