@@ -68,6 +68,13 @@ def test_a_flood_of_new_series_with_old_events_gets_only_the_latest_windows_befo
     assert of_one == [old, *range(1000 - MAX_FILLS // 10_000, 1001)]
 
 
+def test_one_late_series_among_many_gets_every_window_since() -> None:
+    busy = {f"s-{number}": SeriesState(0, 999 * SIZE) for number in range(10_000)}
+    counts = [(1000, 1000, name, 1) for name in busy]
+    rows = close(*counts, (1000, 900, "late", 1), series=busy)
+    assert [window for window, name, *_ in rows if name == "late"] == list(range(900, 1001))
+
+
 def test_a_series_first_seen_late_gets_every_window_since() -> None:
     rows = close((1000, 997, "a", 1))
     assert rows == [

@@ -169,11 +169,13 @@ class _Closer:
             low, high = spans.get(name, (window_ms, window_ms))
             spans[name] = (min(low, window_ms), max(high, window_ms))
         fills: set[tuple[int, str]] = set()
-        reach_ms = MAX_FILLS // max(1, len(spans)) * self._rules.size_ms
+        begins = {name: self._begins_ms(name, step_ms) for name in spans}
+        n_filled = sum(low_ms < begins[name] for name, (low_ms, _) in spans.items())
+        reach_ms = MAX_FILLS // max(1, n_filled) * self._rules.size_ms
         for name, (low_ms, high_ms) in sorted(spans.items()):
             before = self._series.get(name)
             active = before is not None and before.active
-            until_ms = before.first_window_ms if before is not None and active else step_ms
+            until_ms = begins[name]
             retired_ms = before.retired_window_ms if before is not None else None
             if low_ms < until_ms:
                 from_ms = max(low_ms, until_ms - reach_ms)
@@ -185,6 +187,11 @@ class _Closer:
             self._note(name, SeriesState(first_ms, last_ms, retired_ms, active=True))
         self._active.sort()
         return fills
+
+    def _begins_ms(self, name: str, step_ms: int) -> int:
+        """Return where a series' rows begin so far; at this step, where it has none."""
+        state = self._series.get(name)
+        return state.first_window_ms if state is not None and state.active else step_ms
 
     def _missing(
         self, name: str, from_ms: int, until_ms: int, retired_ms: int | None
