@@ -11,10 +11,11 @@ from itertools import islice, takewhile
 from msgspec.structs import replace
 
 from tidegauge.adapters.memory_state import HeldGeneration, HeldShard
+from tidegauge.adapters.shard_lines import times_of
 from tidegauge.domain.close import Closing, SeriesState, StepCount
 from tidegauge.domain.count import CompletedWindow
 from tidegauge.domain.fold import BatchCount, Gap, Quarantined, ShardState
-from tidegauge.domain.lineage import closing_time_ms, is_active, registered
+from tidegauge.domain.lineage import registered
 from tidegauge.ports import (
     CloseTransaction,
     CollectTransaction,
@@ -193,16 +194,7 @@ class MemoryCountStore:
 
 def shard_times(held: HeldGeneration) -> list[ShardTimes]:
     """Return the stream times of all shards of a generation."""
-    lines = held.lines()
-    return [
-        ShardTimes(
-            shard_id,
-            held.shards[shard_id].first_ms,
-            closing_time_ms(line.state),
-            active=is_active(line, lines),
-        )
-        for shard_id, line in sorted(lines.items())
-    ]
+    return times_of(held.lines(), {n: shard.first_ms for n, shard in held.shards.items()})
 
 
 class _Collecting:

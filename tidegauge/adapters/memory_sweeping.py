@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from msgspec.structs import replace
 
 from tidegauge.adapters.memory import MemoryCountStore
+from tidegauge.adapters.shard_lines import progress_of
 from tidegauge.domain.close import CloseRules
 from tidegauge.domain.event import Event
 from tidegauge.domain.event_time import LATEST_TIME_MS
 from tidegauge.domain.fold import NO_FENCE
-from tidegauge.domain.lineage import drained, is_waiting
+from tidegauge.domain.lineage import drained
 from tidegauge.domain.skipped_batch import skipped_batch, windows_of
 from tidegauge.ports import Backlog, Purged, ShardProgress
 
@@ -41,20 +42,7 @@ class MemorySweepStore:
 
     def shards(self, generation: int) -> list[ShardProgress]:
         """Return all registered shards in order of their names."""
-        lines = self._store.held(generation).lines()
-        return [
-            ShardProgress(
-                shard_id=line.shard_id,
-                parent_ids=line.parent_ids,
-                fence=line.state.fence,
-                stream_time_ms=line.state.stream_time_ms,
-                beat=line.beat,
-                drained=line.drained,
-                waiting=is_waiting(line, lines),
-                skipped=line.skipped,
-            )
-            for _, line in sorted(lines.items())
-        ]
+        return progress_of(self._store.held(generation).lines())
 
     def note_beats(self, generation: int, beats: Mapping[str, int]) -> None:
         """Note the sequence number of the heartbeat that was put on each shard."""

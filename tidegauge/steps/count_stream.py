@@ -117,7 +117,8 @@ class StreamCounter:
         try:
             collected = self._collect_on(generation, shard_id, records)
         except EndedGeneration:  # never so quiet that it was asked for
-            collected = self._collect_on(self._ask_generation(), shard_id, records)
+            generation = self._ask_generation()
+            collected = self._collect_on(generation, shard_id, records)
         if collected.skipped and records:
             current = self._ask_generation()
             if current != generation:

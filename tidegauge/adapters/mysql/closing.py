@@ -8,10 +8,10 @@ from tidegauge.adapters.mysql.lineage import lock_frontier, shard_rows
 from tidegauge.adapters.mysql.outbox import add_messages
 from tidegauge.adapters.mysql.queries import query, slices
 from tidegauge.adapters.mysql.times import from_sql, to_sql
+from tidegauge.adapters.shard_lines import times_of
 from tidegauge.domain.close import Closing, SeriesState, StepCount
 from tidegauge.domain.count import CompletedWindow, Quality
 from tidegauge.domain.fold import Gap
-from tidegauge.domain.lineage import closing_time_ms, is_active
 from tidegauge.ports import Frontier, OutboxMessage, ShardTimes
 
 if TYPE_CHECKING:
@@ -49,15 +49,7 @@ class MysqlClosing:
         """Return the stream times of all shards. Read before any count."""
         rows = shard_rows(self._cursor, self._generation)
         lines = {line.shard_id: line for line, _ in rows}
-        return [
-            ShardTimes(
-                line.shard_id,
-                first_ms,
-                closing_time_ms(line.state),
-                active=is_active(line, lines),
-            )
-            for line, first_ms in rows
-        ]
+        return times_of(lines, {line.shard_id: first_ms for line, first_ms in rows})
 
     def last_step_ms(self) -> int | None:
         """Return the greatest step that has counts; None where nothing was counted."""

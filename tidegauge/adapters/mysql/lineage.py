@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.queries import query
 from tidegauge.adapters.mysql.times import from_sql, to_sql
+from tidegauge.adapters.shard_lines import progress_of
 from tidegauge.domain.errors import BrokenInvariant, Transient
 from tidegauge.domain.fold import NO_FENCE, ShardState
-from tidegauge.domain.lineage import ShardLine, drained, is_waiting, registered
+from tidegauge.domain.lineage import ShardLine, drained, registered
 from tidegauge.ports import (
     EndedGeneration,
     Frontier,
@@ -173,19 +174,7 @@ def progress(database: Database, generation: int) -> list[ShardProgress]:
     """Return all registered shards in order of their names."""
     with database.transaction() as cursor:
         lines = _lines(cursor, generation)
-    return [
-        ShardProgress(
-            shard_id=line.shard_id,
-            parent_ids=line.parent_ids,
-            fence=line.state.fence,
-            stream_time_ms=line.state.stream_time_ms,
-            beat=line.beat,
-            drained=line.drained,
-            waiting=is_waiting(line, lines),
-            skipped=line.skipped,
-        )
-        for line in lines.values()
-    ]
+    return progress_of(lines)
 
 
 def note_beats(database: Database, generation: int, beats: Mapping[str, int]) -> None:
