@@ -215,6 +215,7 @@ class Database:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env=self._environment(),
                 check=False,
                 timeout=INITIALISE_SECONDS,
             ).returncode
@@ -224,6 +225,12 @@ class Database:
             raise InvalidInput(msg)
         _write_private(self._password_file, secrets.token_urlsafe(24))
         done.touch()
+
+    def _environment(self) -> dict[str, str]:
+        # A server that starts removes all temporary tables of its folder, another server's too.
+        scratch = self._home / "tmp"
+        scratch.mkdir(exist_ok=True, mode=0o700)
+        return {**os.environ, "TMPDIR": str(scratch)}
 
     def _choose_port(self) -> int:
         remembered = self._home / "port"
@@ -262,7 +269,13 @@ class Database:
             options.append("--mysqlx=OFF")  # its second port would listen on every interface
         # A reason of an earlier start must not explain this one.
         self._log.unlink(missing_ok=True)
-        processes.start([server.program, *options], record=self._record, log=self._log, port=port)
+        processes.start(
+            [server.program, *options],
+            record=self._record,
+            log=self._log,
+            port=port,
+            environment=self._environment(),
+        )
         address = self._address(port)
         processes.wait_for(
             lambda: _answers(address, socket),

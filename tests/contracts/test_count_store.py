@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 from msgspec.structs import replace
 
+from tests.support.closing import close_all
 from tests.support.count_stores import MemoryStores, MysqlStores, Stores
 from tests.support.oracle import SIZE, Beat, Log, Told, recount
 from tests.support.worlds import (
@@ -31,7 +32,7 @@ from tidegauge.ports import (
     StreamIdentity,
     UnknownShard,
 )
-from tidegauge.steps.close import close_all, close_once
+from tidegauge.steps.close import close_once
 from tidegauge.steps.collect import collect
 
 

@@ -1,14 +1,22 @@
-"""Worlds of streams that are resharded, each on stores of its own."""
+"""The engine as the environment names it; worlds of streams that are resharded."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from embedded.engine import EngineAddress
+from embedded.engine import EngineAddress, LocalSession
 from tests.support.oracle import SIZE
 from tests.support.resharded_world import ReshardedWorld
 from tests.support.world_stores import WorldStores, world_stores_on
+
+
+@pytest.fixture
+def aws(engine: EngineAddress, monkeypatch: pytest.MonkeyPatch) -> LocalSession:
+    """Point every client that the adapters make at the engine."""
+    for name, value in engine.environment.items():
+        monkeypatch.setenv(name, value)
+    return engine.session()
 
 
 @pytest.fixture

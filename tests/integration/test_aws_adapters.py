@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from embedded.engine import EngineAddress, LocalSession
+from embedded.engine import LocalSession
 from tidegauge.adapters.clock import SystemClock
 from tidegauge.adapters.kinesis import KinesisStream, WindowsSink
 from tidegauge.adapters.secrets import DatabaseSecret
@@ -18,14 +18,6 @@ from tidegauge.settings import DatabaseAddress
 pytestmark = pytest.mark.engine
 
 HALF = 2**127
-
-
-@pytest.fixture
-def aws(engine: EngineAddress, monkeypatch: pytest.MonkeyPatch) -> LocalSession:
-    """Point every client that the adapters make at the engine."""
-    for name, value in engine.environment.items():
-        monkeypatch.setenv(name, value)
-    return engine.session()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from tests.support.closing import close_all
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.support.judged_worlds import YOUNG, announced, seasonal_counts
 from tests.support.judging_stores import MysqlWorld
@@ -35,7 +36,6 @@ from tidegauge.ports import (
     SweepStore,
 )
 from tidegauge.settings import DatabaseAddress
-from tidegauge.steps.close import close_all
 from tidegauge.steps.collect import collect
 from tidegauge.steps.predict import PredictStep
 from tidegauge.steps.publish import publish_outbox

@@ -36,6 +36,17 @@ def own_places(tmp_path: Path) -> Places:
     return places_in(tmp_path / ("long" * 25))
 
 
+def test_no_two_servers_share_a_folder_for_temporary_tables(own_places: Places) -> None:
+    database = Database(own_places)
+    address = database.up()
+    try:
+        with _connect(address) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT @@tmpdir")
+            assert cursor.fetchone() == (str(own_places.state / "database" / "tmp"),)
+    finally:
+        database.down()
+
+
 def test_data_survive_a_stop_and_a_second_start_keeps_port_and_password(
     own_places: Places,
 ) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.closing import close_all
 from tests.support.judged_worlds import BASE, SIZE, YOUNG, announced
 from tests.support.judging_stores import MysqlWorld
 from tests.support.oracle import Beat, Log
@@ -19,7 +20,6 @@ from tidegauge.adapters.mysql.queries import query
 from tidegauge.domain.judging import Answer, judge_series
 from tidegauge.domain.prediction import PredictionStatus
 from tidegauge.ports import Destination, ShardListing, SliceLimits, StreamIdentity
-from tidegauge.steps.close import close_all
 from tidegauge.steps.collect import collect
 
 pytestmark = pytest.mark.database

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.closing import close_all
 from tests.support.oracle import SIZE, Beat, Log
 from tests.support.worlds import BASE, CLOSE_RULES, RULES, records, told
 from tidegauge.adapters.mysql.connection import Database
@@ -19,7 +20,6 @@ from tidegauge.domain.fold import count_batch
 from tidegauge.domain.record import DecodedRecord
 from tidegauge.ports import Destination, ShardListing, StreamIdentity
 from tidegauge.settings import DatabaseAddress, DatabaseSettings
-from tidegauge.steps.close import close_all
 from tidegauge.steps.collect import collect
 
 pytestmark = pytest.mark.database

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded.engine import EngineAddress, LocalSession, runtime_name
+from embedded.engine import LocalSession, runtime_name
 from tidegauge.adapters.failed_batches import FailedBatchBucket
 from tidegauge.adapters.stream_readings import LambdaMappings
 from tidegauge.domain.errors import Misconfigured
@@ -16,14 +16,6 @@ pytestmark = pytest.mark.engine
 
 PAYLOAD = Path(__file__).parents[1] / "fixtures" / "payloads" / "kinesis-on-failure-s3.json"
 ROLE = "arn:aws:iam::000000000000:role/reader"
-
-
-@pytest.fixture
-def aws(engine: EngineAddress, monkeypatch: pytest.MonkeyPatch) -> LocalSession:
-    """Point every client that the adapters make at the engine."""
-    for name, value in engine.environment.items():
-        monkeypatch.setenv(name, value)
-    return engine.session()
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from embedded.processes import ProcessRecord, free_port, start_identity
+from tests.support.closing import close_all
 from tests.support.command import Command
 from tests.support.count_stores import MysqlStores
 from tests.support.oracle import SIZE, Beat, Log
 from tests.support.worlds import BASE, CLOSE_RULES, RULES, records, told
 from tidegauge.ports import ShardListing, StreamIdentity
-from tidegauge.steps.close import close_all
 from tidegauge.steps.collect import collect
 
 pytestmark = pytest.mark.database

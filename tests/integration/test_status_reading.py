@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.closing import close_all
 from tests.support.count_stores import MysqlStores
 from tests.support.oracle import SIZE, Beat, Log
 from tests.support.races import connection_to
@@ -17,7 +18,7 @@ from tidegauge.domain.count import Quality
 from tidegauge.domain.health import HealthRules, State, health_of
 from tidegauge.domain.snapshot import MANY, Loss, Snapshot
 from tidegauge.ports import ShardListing, StreamIdentity
-from tidegauge.steps.close import close_all, end_once
+from tidegauge.steps.close import end_once
 from tidegauge.steps.collect import collect
 
 pytestmark = pytest.mark.database

@@ -6,6 +6,7 @@ written at once and counted as far as it is given.
 
 from collections.abc import Mapping, Sequence
 
+from tests.support.closing import close_all
 from tests.support.count_stores import Stores
 from tests.support.lineage_worlds import WIDE
 from tests.support.oracle import SIZE, Beat, Log
@@ -14,7 +15,6 @@ from tidegauge.domain.count import CompletedWindow
 from tidegauge.domain.decode import event_key
 from tidegauge.domain.event import Event
 from tidegauge.ports import ShardListing, ShardProgress, StreamIdentity
-from tidegauge.steps.close import close_all
 from tidegauge.steps.collect import Collected, collect
 
 STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/lineage"

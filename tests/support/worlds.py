@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
+from tests.support.closing import close_all
 from tests.support.oracle import SIZE, Beat, Log, Told
 from tidegauge.domain.close import CloseRules
 from tidegauge.domain.count import CompletedWindow
@@ -12,7 +13,6 @@ from tidegauge.domain.event import Event, Heartbeat
 from tidegauge.domain.fold import CountRules
 from tidegauge.domain.record import DecodedRecord
 from tidegauge.ports import CountStore, ShardListing, StreamIdentity
-from tidegauge.steps.close import close_all
 from tidegauge.steps.collect import collect
 
 RULES = CountRules(clock_source="/clock")

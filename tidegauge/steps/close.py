@@ -97,16 +97,6 @@ def end_once(store: CountStore, generation: int, rules: CloseRules) -> CloseOutc
     return CloseOutcome(closing.rows, None, finished, closing.late_by_observation)
 
 
-def close_all(store: CountStore, generation: int, rules: CloseRules) -> list[CompletedWindow]:
-    """Close until no window is left that the watermark has passed; return all rows."""
-    rows: list[CompletedWindow] = []
-    while True:
-        outcome = close_once(store, generation, rules)
-        rows.extend(outcome.rows)
-        if outcome.finished:
-            return rows
-
-
 class _Span(NamedTuple):
     """Windows to close, `[first_ms, until_ms)`, and the first that was watched from its start.
 
