@@ -14,7 +14,7 @@ from tidegauge.adapters.mysql.migrate import migrate, pending_migrations
 from tidegauge.adapters.mysql.outbox import MysqlOutbox
 from tidegauge.adapters.mysql.sweeping import MysqlSweepStore
 from tidegauge.domain.announcement import read_announcement
-from tidegauge.domain.errors import Misconfigured, Transient
+from tidegauge.domain.errors import BrokenInvariant, Misconfigured, Transient
 from tidegauge.domain.event import Rejection, RejectReason
 from tidegauge.domain.fold import count_batch
 from tidegauge.domain.record import DecodedRecord
@@ -97,6 +97,24 @@ def test_a_migration_that_broke_off_goes_on_where_it_stopped(database: Database)
         )
     assert migrate(database) == ["0001_counting"]
     assert one(database, "SELECT COUNT(*) FROM outbox") == 0
+
+
+def test_a_statement_that_was_done_but_not_noted_is_not_done_again(database: Database) -> None:
+    migrate(database)
+    with database.transaction() as cursor:
+        cursor.execute(
+            "UPDATE schema_migration SET finished_at = NULL, statements_done = 1 WHERE number = 5"
+        )
+    assert migrate(database) == ["0005_certificates"]
+    assert one(database, "SELECT COUNT(state) FROM quarantine") == 0
+
+
+def test_a_column_that_stands_in_the_way_of_a_new_migration_is_told(database: Database) -> None:
+    migrate(database)
+    with database.transaction() as cursor:
+        cursor.execute("DELETE FROM schema_migration WHERE number = 5")
+    with pytest.raises(BrokenInvariant, match="1060"):
+        migrate(database)
 
 
 def test_times_in_the_tables_can_be_read_by_people(database: Database) -> None:

@@ -7,6 +7,9 @@ it stopped.
 
 from typing import TYPE_CHECKING
 
+import pymysql
+from pymysql.constants import ER
+
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.queries import migrations
 from tidegauge.domain.errors import Transient
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 # Locks are the server's: the name says which database, in the 64 characters that MySQL allows.
 _LOCK_NAME = "CONCAT('tidegauge.migrate.', LEFT(SHA2(DATABASE(), 256), 32))"
 _LOCK_SECONDS = 60
+# What the server says of a change that it has made already.
+_DONE_BEFORE = {ER.TABLE_EXISTS_ERROR, ER.DUP_FIELDNAME, ER.DUP_KEYNAME}
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migration (
   number INT UNSIGNED NOT NULL,
@@ -53,7 +58,7 @@ def migrate(database: Database) -> list[str]:
 
 
 def _run(cursor: "Cursor", number: int, name: str, statements: list[str]) -> bool:
-    cursor.execute(
+    begun_now = cursor.execute(
         "INSERT INTO schema_migration (number, name) VALUES (%s, %s)"
         " ON DUPLICATE KEY UPDATE name = VALUES(name)",
         (number, name),
@@ -67,7 +72,13 @@ def _run(cursor: "Cursor", number: int, name: str, statements: list[str]) -> boo
     for done, statement in enumerate(statements, start=1):
         if done <= row[0]:
             continue
-        cursor.execute(statement)
+        try:
+            cursor.execute(statement)
+        except pymysql.MySQLError as error:
+            # A run that broke off may have done one more statement than it could note.
+            noted_late = begun_now != 1 and done == row[0] + 1
+            if not noted_late or error.args[0] not in _DONE_BEFORE:
+                raise
         cursor.execute(
             "UPDATE schema_migration SET statements_done = %s WHERE number = %s", (done, number)
         )
