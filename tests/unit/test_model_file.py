@@ -40,6 +40,12 @@ def named(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile
     return info
 
 
+def sparse(**headers: str) -> tarfile.TarInfo:
+    info = named(MEMBER)
+    info.pax_headers = {f"GNU.sparse.{name}": value for name, value in headers.items()}
+    return info
+
+
 def test_a_written_model_is_read_back_and_nothing_else_is_left(tmp_path: Path) -> None:
     path = tmp_path / "new" / "gauge.tar.gz"
     write_model(path, MODEL)
@@ -66,6 +72,7 @@ def test_the_archive_holds_no_time_and_no_user() -> None:
         tar_gz((named(MEMBER, tarfile.LNKTYPE, MEMBER), b"")),
         tar_gz((named(MEMBER, tarfile.DIRTYPE), b"")),
         tar_gz((named(MEMBER, tarfile.FIFOTYPE), b"")),
+        tar_gz((sparse(size="8000000000000", map="0,1"), b"")),
         tar_gz((named(MEMBER), MODEL.to_json()), (named("run.sh"), b"rm")),
         tar_gz((named(MEMBER), MODEL.to_json()), (named(MEMBER), MODEL.to_json())),
         tar_gz(),
@@ -73,11 +80,13 @@ def test_the_archive_holds_no_time_and_no_user() -> None:
     # a gzip header holds the time: without names of their own the cases would have another each run
     ids=[
         "climbs out", "absolute", "another name", "symbolic link", "hard link", "folder", "fifo",
-        "a second file", "twice", "nothing",
+        "terabytes of zeros", "a second file", "twice", "nothing",
     ],
 )  # fmt: skip
 def test_an_archive_that_holds_anything_else_is_refused(packed: bytes) -> None:
-    with pytest.raises(InvalidInput, match=r"must hold the file model\.json and nothing else"):
+    with pytest.raises(
+        InvalidInput, match=r"must hold the plain file model\.json and nothing else"
+    ):
         unpack_model(packed)
 
 
@@ -92,10 +101,13 @@ def test_an_archive_that_holds_anything_else_is_refused(packed: bytes) -> None:
         (b"\0" * (MAX_PACKED_BYTES + 1), "has 1048577 bytes"),
         (gzip.compress(b"\0" * (MAX_UNPACKED_BYTES + 1)), "unpacks to more than"),
         (tar_gz((named(MEMBER), b"{}")), "no linear model"),
+        (tar_gz((sparse(size="many"), b"")), "not a whole tar file"),
+        (tar_gz((sparse(map="a,b"), b"")), "not a whole tar file"),
+        (tar_gz((sparse(major="1", minor="0"), b"")), "not a whole tar file"),
     ],
     ids=[
         "empty", "zip", "cut gzip", "no tar", "cut tar", "too large", "unpacks too large",
-        "no model",
+        "no model", "sparse size", "sparse map", "sparse without a map",
     ],
 )  # fmt: skip
 def test_what_is_damaged_or_too_large_is_refused(packed: bytes, words: str) -> None:
