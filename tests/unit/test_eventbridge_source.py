@@ -31,6 +31,12 @@ def test_an_envelope_is_put_as_it_is_under_its_id(envelope: dict[str, Any]) -> N
     assert produce(source, writer).events == 0
 
 
+def test_half_a_surrogate_pair_is_put_as_it_came(envelope: dict[str, Any]) -> None:
+    writer = MemoryWriter()
+    produce(DeliveredEvent({**envelope, "detail": {"name": "\ud800"}}), writer)
+    assert b'"\\ud800"' in writer.log[0].data
+
+
 def test_an_envelope_that_was_not_acknowledged_is_put_again(envelope: dict[str, Any]) -> None:
     writer = MemoryWriter(fails=lambda put: put == 0)
     source = DeliveredEvent(envelope)
@@ -52,6 +58,6 @@ def test_a_schedule_tells_the_moment_it_is_for() -> None:
     assert scheduled_ms(event) == parse_time_ms("2026-11-24T10:00:00Z")
     assert scheduled_ms({**event, "detail-type": "Order"}) is None
     assert scheduled_ms({"time": "1970-01-01T00:01:00Z"}) == 60_000
-    for bad in ({}, {"time": "soon"}, {"time": None}):
+    for bad in ({}, {"time": "soon"}, {"time": None}, {"time": 10**5000}):
         with pytest.raises(InvalidInput, match="needs a time in RFC 3339"):
             scheduled_ms({"detail-type": "Scheduled Event", **bad})

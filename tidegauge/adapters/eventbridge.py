@@ -5,6 +5,7 @@ envelopes are decoded there like CloudEvents. (A rule may also target the stream
 function between.)
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,7 +42,7 @@ class DeliveredEvent:
                 "make it the target of a schedule or a rule"
             )
             raise InvalidInput(msg)
-        self._entry = StreamEntry(msgspec.json.encode(dict(envelope)), str(event_id))
+        self._entry = StreamEntry(_json_of(envelope), str(event_id))
         self._committed = _NONE
 
     def position(self) -> str:
@@ -57,6 +58,13 @@ class DeliveredEvent:
         self._committed = position
 
 
+def _json_of(envelope: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(dict(envelope))
+    except UnicodeEncodeError:  # half a surrogate pair: escaped, as it came; quarantine shows it
+        return json.dumps(dict(envelope)).encode()
+
+
 def scheduled_ms(envelope: Mapping[str, Any]) -> int | None:
     """Return the moment that a schedule's event is for, ms since the epoch; None for other events.
 
@@ -68,11 +76,10 @@ def scheduled_ms(envelope: Mapping[str, Any]) -> int | None:
     """
     if envelope.get("detail-type", SCHEDULED) != SCHEDULED:
         return None
+    time = envelope.get("time")
     try:
-        return parse_time_ms(str(envelope.get("time")))
+        return parse_time_ms(time if isinstance(time, str) else "")
     except Rejected:
-        time = envelope.get("time")
-        msg = (
-            f"this takes events of EventBridge; a schedule's needs a time in RFC 3339, not {time!r}"
-        )
+        told = repr(time[:40]) if isinstance(time, str) else type(time).__name__
+        msg = f"this takes events of EventBridge; a schedule's needs a time in RFC 3339, not {told}"
         raise InvalidInput(msg) from None
