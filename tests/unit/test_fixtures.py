@@ -131,6 +131,12 @@ def test_a_path_that_is_no_file_is_refused_in_a_sentence(tmp_path: Path) -> None
         open_fixture(tmp_path / "pipe")
 
 
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_what_cannot_be_a_name_is_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be the name of a file"):
+        open_fixture(tmp_path / name)
+
+
 def test_bad_first_lines_do_not_hide_a_fixture(tmp_path: Path) -> None:
     path = written(tmp_path, b"\xef\xbb\xbf\n{broken\n\xff\xfe\n" + LINES[:1000])
     assert open_fixture(path).kind is FixtureKind.BARE
@@ -176,6 +182,18 @@ def test_a_manifest_is_read_and_its_checksum_verified(tmp_path: Path) -> None:
 def test_a_manifest_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
     path = written(tmp_path, LINES)
     manifest_path(path).write_text(content)
+    with pytest.raises(InvalidInput, match="no manifest"):
+        open_fixture(path)
+
+
+def test_a_pipe_or_a_huge_file_is_no_manifest(tmp_path: Path) -> None:
+    path = written(tmp_path, LINES)
+    os.mkfifo(manifest_path(path))  # reading it would wait forever
+    with pytest.raises(InvalidInput, match="no manifest"):
+        open_fixture(path)
+    manifest_path(path).unlink()
+    with manifest_path(path).open("wb") as huge:
+        huge.truncate(1 << 40)
     with pytest.raises(InvalidInput, match="no manifest"):
         open_fixture(path)
 

@@ -34,6 +34,7 @@ from tidegauge.domain.record import Record
 MANIFEST_SUFFIX = ".manifest.json"
 _MAX_BARE_LINE_BYTES = 10 * 1024 * 1024  # the longest record that any stream takes
 _MAX_RECORDED_LINE_BYTES = 14 * 1024 * 1024  # the same in base64, with its position
+_MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 _PROBED_LINES = 100
 _WHITE_SPACE = b" \t\r\n"
 
@@ -112,8 +113,12 @@ def open_fixture(path: Path) -> Fixture:
         InvalidInput: the file is missing, empty, damaged, no fixture, or not the one that its
             manifest describes.
     """
-    with reading(path):
-        mode = path.stat().st_mode
+    try:
+        with reading(path):
+            mode = path.stat().st_mode
+    except ValueError as error:  # a zero byte, or text that no file system can write
+        msg = f"{str(path)!r} cannot be the name of a file: {error}"
+        raise InvalidInput(msg) from error
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe would wait forever
         msg = f"{path} is no regular file; save the events to a file first"
         raise InvalidInput(msg)
@@ -233,6 +238,10 @@ def _payload_of(raw: bytes) -> bytes:
 def _manifest_of(path: Path) -> Manifest:
     beside = manifest_path(path)
     try:
+        about = beside.stat()
+        if not stat.S_ISREG(about.st_mode) or about.st_size > _MAX_MANIFEST_BYTES:
+            msg = f"{beside} is no manifest of a fixture, which is a small file; remove it"
+            raise InvalidInput(msg)
         return msgspec.json.decode(beside.read_bytes(), type=Manifest)
     except FileNotFoundError:
         return Manifest()
