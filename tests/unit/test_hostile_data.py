@@ -11,12 +11,13 @@ from tests.support.judged_worlds import BASE, SIZE, window
 from tidegauge.adapters.lambda_event import kinesis_batches
 from tidegauge.domain import decode as decoding
 from tidegauge.domain.count import Quality
-from tidegauge.domain.decode import SeriesBy, decode, part_at
-from tidegauge.domain.errors import Rejected
+from tidegauge.domain.decode import MAX_NESTING, SeriesBy, decode, part_at
+from tidegauge.domain.errors import InvalidInput, Rejected
 from tidegauge.domain.event import Event, Rejection, RejectReason
 from tidegauge.domain.event_time import EARLIEST_TIME_MS
 from tidegauge.domain.fold import CountRules, ShardState, count_batch
 from tidegauge.domain.history import CountHistory, feature_rows
+from tidegauge.domain.offered import offered_in
 from tidegauge.domain.record import DecodedRecord
 from tidegauge.steps.predict import read_doorbell
 
@@ -136,3 +137,67 @@ def test_an_arrival_time_keeps_its_millisecond(arrival_s: float) -> None:
     event = {"Records": [{"eventID": "shardId-0:1", "kinesis": kinesis}]}
     (batch,) = kinesis_batches(event)
     assert batch.records[0].arrival_time_ms == int(f"{arrival_s:.3f}".replace(".", ""))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sequenceNumber": "-5"},
+        {"sequenceNumber": "1_0"},
+        {"sequenceNumber": "\u0663"},
+        {"sequenceNumber": "9" * 5000},
+        {"sequenceNumber": 7},
+        {"approximateArrivalTimestamp": 10**300},
+        {"approximateArrivalTimestamp": float("nan")},
+        {"partitionKey": 5},
+        {"data": "\ud800"},
+    ],
+    ids=[
+        "below zero", "underscore", "another script's digit", "5,000 digits", "a number",
+        "arrived beyond the years", "arrived never", "key", "data",
+    ],
+)  # fmt: skip
+def test_a_record_that_no_kinesis_sends_is_refused_in_a_sentence(wrong: dict[str, Any]) -> None:
+    kinesis = {
+        "sequenceNumber": "1",
+        "approximateArrivalTimestamp": 1.5,
+        "partitionKey": "k",
+        "data": "",
+    }
+    event = {"Records": [{"eventID": "s:1", "kinesis": {**kinesis, **wrong}}]}
+    with pytest.raises(InvalidInput, match="no event of a Kinesis mapping"):
+        kinesis_batches(event)
+
+
+@pytest.mark.parametrize("unread", [b"1e999", b"9" * 5000], ids=["exponent", "digits"])
+def test_an_event_over_several_lines_is_kept_whole_whatever_nobody_reads(unread: bytes) -> None:
+    # its second line alone is JSON, and the whole is not to those who read all of it
+    data = json.dumps(event(1)).encode()[:-1] + b', "x": [' + unread + b",\n5\n]}"
+    assert [type(item) for item in decode(data, BY_TYPE)] == [Event]
+    assert part_at(data, 0) == data
+
+
+def nested(levels: int) -> bytes:
+    """Return an event of so many levels, with brackets in a text that count for none."""
+    inner = b"[" * (levels - 1) + b"]" * (levels - 1)
+    return json.dumps({**event(1), "y": '[{"\\' * 300}).encode()[:-1] + b', "x": ' + inner + b"}"
+
+
+def at_depth(frames: int, data: bytes) -> tuple[object, ...]:
+    return at_depth(frames - 1, data) if frames else decode(data, BY_TYPE)
+
+
+@pytest.mark.parametrize("levels", [MAX_NESTING, MAX_NESTING + 1, 700, 5_000])
+def test_how_deep_an_event_may_be_nested_hangs_on_no_stack_and_no_python(levels: int) -> None:
+    data = nested(levels)
+    expected = Event if levels <= MAX_NESTING else Rejection
+    for frames in (0, 400):
+        for items in (at_depth(frames, data), at_depth(frames, b"[" + data + b"]")):
+            assert [type(item) for item in items] == [expected]
+
+
+def test_a_line_of_thousands_of_scraps_is_set_aside_as_one_in_a_file_too() -> None:
+    data = b"[" + b"1," * 5_000 + b"1]"
+    (offered,) = offered_in(1, data, BY_TYPE)
+    assert offered.item == Rejection(RejectReason.TOO_MANY_PARTS, data)
+    assert offered.data == data

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from tidegauge.domain.errors import InvalidInput
+from tidegauge.domain.event_time import EARLIEST_TIME_MS, LATEST_TIME_MS
 from tidegauge.domain.record import Record
 
 
@@ -33,13 +34,28 @@ def kinesis_batches(event: Mapping[str, Any]) -> list[ShardBatch]:
             kinesis = item["kinesis"]
             record = Record(
                 shard_id=shard_id,
-                sequence_number=int(kinesis["sequenceNumber"]),
-                arrival_time_ms=round(kinesis["approximateArrivalTimestamp"] * 1000),
+                sequence_number=_sequence_number_of(kinesis["sequenceNumber"]),
+                arrival_time_ms=_arrival_time_of(kinesis["approximateArrivalTimestamp"]),
                 partition_key=kinesis["partitionKey"],
                 data=base64.b64decode(kinesis["data"]),
             )
+            if not isinstance(record.partition_key, str):
+                raise TypeError(record.partition_key)
             shards.setdefault(shard_id, []).append(record)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         msg = "this is no event of a Kinesis mapping; wire the function to a stream"
         raise InvalidInput(msg) from error
     return [ShardBatch(shard_id, records) for shard_id, records in shards.items()]
+
+
+def _sequence_number_of(digits: str) -> int:
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError(digits)
+    return int(digits)
+
+
+def _arrival_time_of(seconds: float) -> int:
+    time_ms = round(seconds * 1000)
+    if not EARLIEST_TIME_MS <= time_ms < LATEST_TIME_MS:  # what the database can hold
+        raise ValueError(time_ms)
+    return time_ms

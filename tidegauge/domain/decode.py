@@ -8,6 +8,7 @@ out as a `Rejection` with its bytes and the reason.
 import json
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -22,12 +23,18 @@ MAX_SERIES_BYTES = 255
 # than the shortest event.
 FEW_PARTS = 100
 MIN_EVENT_BYTES = 64
+# Deeper is no JSON to us. How deep the parser gets hangs on the Python that runs it and on how deep
+# its caller stands; what is counted must not.
+MAX_NESTING = 256
+_SHALLOW_BYTES = 2 * MAX_NESTING  # what is no longer cannot be deeper
 MISSING_VALUE = "__none__"
 _KPL_MAGIC = b"\xf3\x89\x9a\xc2"
 _ATTRIBUTES = ("type", "source", "subject")
 _OF_A_CLOUD_EVENT = ("specversion", "id", "source", "type", "time")
 _OF_AN_ENVELOPE = ("id", "source", "detail-type", "time", "detail")
 _WHITE_SPACE = b" \t\r\n"
+_OPENING, _CLOSING = b"[{", b"]}"
+_NO_BRACKETS = bytes(set(range(256)) - set(_OPENING + _CLOSING))
 
 Decoded = Event | Heartbeat | Rejection
 
@@ -68,6 +75,7 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_heartbeat_data = msgspec.json.Decoder(_HeartbeatData).decode
 _decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_anything = msgspec.json.Decoder().decode
+_decode_nothing = msgspec.json.Decoder(msgspec.Raw).decode  # looks at the syntax alone
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -168,6 +176,8 @@ def _decode_one(data: bytes, series_by: SeriesBy) -> Event | Heartbeat:
         event = _decode_cloud_event(data)
     except msgspec.ValidationError:  # sound JSON so far, but something else
         event = _envelope_in(data)
+    if len(data) > _SHALLOW_BYTES:
+        _check_nesting(data)
     if not data.isascii():
         data.decode()  # fields that nobody reads are not checked by the decoder
     if event.type == HEARTBEAT_TYPE and isinstance(event, _CloudEvent):
@@ -210,7 +220,7 @@ def _decode_carefully(data: bytes, series_by: SeriesBy, reason: str | None) -> t
     parts = _parts(data)
     if parts is None:
         return (Rejection(_reason_of(data), data),)
-    if _are_too_many(parts, data):
+    if are_too_many(parts, data):
         return (Rejection(RejectReason.TOO_MANY_PARTS, data),)
     return tuple(_decode_part(part, series_by) for part in parts)
 
@@ -228,9 +238,12 @@ def _whole_reason(data: bytes) -> RejectReason | None:
 def split_batch(data: bytes) -> list[bytes] | None:
     """Return the elements of a CloudEvents batch as bytes, or None if `data` is no JSON array."""
     try:
-        return [bytes(element) for element in _decode_batch(data)]
-    except (msgspec.MsgspecError, RecursionError):
+        elements = [bytes(element) for element in _decode_batch(data)]
+        for element in elements:
+            _check_nesting(element)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+    return elements
 
 
 def _parts(data: bytes) -> list[bytes] | None:
@@ -261,20 +274,36 @@ def part_at(data: bytes, sub_index: int) -> bytes:
 def _parts_again(data: bytes) -> list[bytes] | None:
     """Split a record once for all its parts that are asked for: there may be thousands."""
     parts = None if _whole_reason(data) else _parts(data)
-    return None if parts is None or _are_too_many(parts, data) else parts
+    return None if parts is None or are_too_many(parts, data) else parts
 
 
-def _are_too_many(parts: list[bytes], data: bytes) -> bool:
+def are_too_many(parts: list[bytes], data: bytes) -> bool:
     """Tell whether most parts are too short for an event: millions would outlast any time limit."""
     return len(parts) > FEW_PARTS and len(parts) * MIN_EVENT_BYTES > len(data)
 
 
 def _is_json(data: bytes) -> bool:
+    """Tell whether the syntax is sound: an event's unread fields are not held to more either."""
     try:
-        _decode_anything(data)
+        _decode_nothing(data)
+        _check_nesting(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return False
     return True
+
+
+def _check_nesting(data: bytes) -> None:
+    """Raise ValueError where sound JSON is nested more deeply than `MAX_NESTING`."""
+    if len(data) <= _SHALLOW_BYTES:
+        return
+    if sum(data.count(bracket) for bracket in (b"[", b"{")) <= MAX_NESTING:
+        return
+    outside_text = data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
+    brackets = b"".join(outside_text).translate(None, _NO_BRACKETS)
+    depths = accumulate(1 if bracket in _OPENING else -1 for bracket in brackets)
+    if max(depths, default=0) > MAX_NESTING:
+        msg = f"nested more than {MAX_NESTING} levels deep"
+        raise ValueError(msg)
 
 
 def _decode_part(part: bytes, series_by: SeriesBy) -> Decoded:
@@ -294,6 +323,7 @@ def _reason_of(data: bytes) -> RejectReason:
         return RejectReason.NOT_UTF8
     try:
         value = _decode_anything(data)
+        _check_nesting(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         lone = _has_lone_surrogate(data)
         return RejectReason.LONE_SURROGATE if lone else RejectReason.MALFORMED_JSON
@@ -311,6 +341,7 @@ def _reason_of(data: bytes) -> RejectReason:
 def _has_lone_surrogate(data: bytes) -> bool:
     """Tell whether the JSON is sound but for text that has no UTF-8."""
     try:
+        _check_nesting(data)
         json.dumps(json.loads(data), ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return True

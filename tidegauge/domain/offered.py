@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tidegauge.domain.decode import SeriesBy, decode, split_batch
+from tidegauge.domain.decode import SeriesBy, are_too_many, decode, split_batch
 from tidegauge.domain.event import Event, Heartbeat, Rejection
 
 
@@ -36,7 +36,7 @@ def offered_in(line: int, data: bytes, series_by: SeriesBy) -> list[Offered]:
     if data[:1] == b"{":  # nearly every line
         return [Offered(line, item, data) for item in decode(data, series_by)]
     parts = split_batch(data) if data.lstrip()[:1] == b"[" else None
-    if parts is None:
+    if parts is None or are_too_many(parts, data):
         parts = [data]
     else:
         parts = [part if part[:1] == b"{" else b"[" + part + b"]" for part in parts]
