@@ -1,128 +1,24 @@
 """Resharding with nobody waiting for anybody: threads, the real clock, and a replay's own clock."""
 
-import random
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
+from tests.support.crowd import Crowd
 from tests.support.events import event_json
-from tests.support.mapping_driver import Poller
 from tests.support.oracle import SIZE
-from tests.support.resharded_world import MINUTE, ReshardedWorld, count_in
+from tests.support.resharded_world import MINUTE, ReshardedWorld
 from tidegauge.adapters.clock import SystemClock
 from tidegauge.domain.decode import SeriesBy
-from tidegauge.domain.errors import Transient
 from tidegauge.domain.offered import Offered, offered_in
-from tidegauge.steps.count_stream import StreamCounter
 from tidegauge.steps.replay_clock import with_beats
 from tidegauge.steps.replay_stream import StreamReplay
-from tidegauge.steps.sweep import Sweep
 
 pytestmark = [pytest.mark.database, pytest.mark.kinesis]
 
 FIRST, SECOND = "shardId-000000000000", "shardId-000000000001"
 Make = Callable[..., ReshardedWorld]
-
-
-def reshard(world: ReshardedWorld, chance: random.Random, *, most: int = 6) -> None:
-    """Split a shard, or merge two neighbours."""
-    keys = world.stream.open_shards()
-    if len(keys) == 1 or (len(keys) < most and chance.random() < 0.5):
-        world.stream.split(chance.choice(keys))
-    else:
-        at = chance.randrange(len(keys) - 1)
-        world.stream.merge(keys[at], keys[at + 1])
-
-
-class Crowd:
-    """Threads: a mapping per shard, some of its batches delivered to two at once, and two sweeps.
-
-    Attributes:
-        failures: What nobody should have raised.
-    """
-
-    def __init__(self, world: ReshardedWorld) -> None:
-        self.world = world
-        self.over = threading.Event()
-        self.failures: list[BaseException] = []
-        self.swept = 0
-        self._threads: list[threading.Thread] = []
-        self._read: set[str] = set()
-        for _ in range(2):
-            self._start(self._sweeping, world.new_sweep())
-
-    def _start(self, work: Callable[..., None], *given: Any) -> threading.Thread:
-        thread = threading.Thread(target=self._run, args=(work, *given), daemon=True)
-        self._threads.append(thread)
-        thread.start()
-        return thread
-
-    def _run(self, work: Callable[..., None], *given: Any) -> None:
-        try:
-            work(*given)
-        except BaseException as failure:  # noqa: BLE001 - shown by the test
-            self.failures.append(failure)
-
-    def read_new_shards(self) -> None:
-        """Start a reader of each shard that has none."""
-        for poller in self.world.mapping.pollers():
-            if poller.shard_id not in self._read:
-                self._read.add(poller.shard_id)
-                some = [self.world.new_environment() for _ in range(2)]
-                self._start(self._reading, poller, *some)
-
-    def _reading(self, poller: Poller, one: StreamCounter, other: StreamCounter) -> None:
-        chance = random.Random(poller.shard_id)  # noqa: S311
-
-        def invoke(event: dict[str, Any]) -> None:
-            if chance.random() < 0.3:
-                self._start(self._zombie, other, event).join()
-            zombie = self._start(self._zombie, other, event) if chance.random() < 0.3 else None
-            try:
-                count_in(one, event)
-            finally:
-                if zombie is not None:
-                    zombie.join()
-
-        moved = True
-        while not self.over.wait(0.0 if moved else 0.02) and not poller.ended:
-            moved = self.world.mapping.offer(poller, invoke)
-
-    def _zombie(self, environment: StreamCounter, event: dict[str, Any]) -> None:
-        """Count a batch that somebody else counts too, and give up at any trouble."""
-        try:
-            count_in(environment, event)
-        except Transient:
-            return
-
-    def wait_for_sweep(self, number: int) -> None:
-        """Return once so many sweeps are done."""
-        deadline = time.monotonic() + 60
-        while self.swept < number:
-            assert self.failures == []
-            assert time.monotonic() < deadline
-            self.over.wait(0.002)
-
-    def _sweeping(self, sweep: Sweep) -> None:
-        while not self.over.wait(0.02):
-            swept = sweep.run()
-            self.swept += swept.ran
-            self.world.moved.time_ms += MINUTE * swept.ran
-            for failure in swept.failures:
-                if not isinstance(failure, Transient):
-                    raise failure
-
-    def finish(self) -> None:
-        """End everybody."""
-        self.over.set()
-        for thread in self._threads:
-            thread.join(60)
-        assert not any(thread.is_alive() for thread in self._threads)
-        assert self.failures == []
 
 
 def test_everybody_at_once_while_shards_are_split_and_merged(make_world: Make) -> None:
@@ -132,7 +28,7 @@ def test_everybody_at_once_while_shards_are_split_and_merged(make_world: Make) -
         crowd.wait_for_sweep(number)
         world.put(30)
         if number % 3 == 0:
-            reshard(world, world.chance)
+            world.reshard()
         crowd.read_new_shards()
     crowd.finish()
     world.come_to_an_end()
@@ -149,7 +45,7 @@ def test_in_real_time_with_windows_of_a_second(make_world: Make) -> None:
         world.minute(10)
         if reshardings and passed_ms > reshardings[0]:
             reshardings.pop(0)
-            reshard(world, world.chance)
+            world.reshard()
     world.come_to_an_end()
     world.check()
     windows = {row.window_start_ms for row in world.stores.rows(world.generation)}
@@ -201,7 +97,7 @@ def test_a_replay_with_its_own_clock_goes_on_through_splits_and_merges(
     def act() -> None:
         what = world.chance.random()
         if what < 0.3:
-            reshard(world, world.chance)
+            world.reshard()
         elif what < 0.6:
             world.sweep()
         world.mapping.turn()

@@ -8,25 +8,47 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from tests.support.oracle import Beat, Log, Told, announced
 from tidegauge.domain.record import Record
 
 Row = tuple[int, int, str, int, int, int, bool]
 
+# Events of this type are put to be quarantined.
+ASTRAY = "astray"
+
 
 def log_of(records: Iterable[Record], *, clock_is_sweep: bool) -> Log:
     """Return what records of one shard hold; a heartbeat meant for another shard is nothing."""
     log: Log = []
     for record in records:
-        fields = json.loads(record.data)
-        time = round(datetime.fromisoformat(fields["time"]).timestamp() * 1000)
-        if fields["type"] != "tidegauge.heartbeat":
-            log.append(Told(fields["id"], fields["type"], time))
-        elif fields["data"]["shard"] == record.shard_id:
-            assert record.arrival_time_ms is not None
-            log.append(Beat(min(time, record.arrival_time_ms) if clock_is_sweep else time))
+        for fields in parts_of(record.data):
+            if fields is None or fields["type"] == ASTRAY:
+                continue
+            time = round(datetime.fromisoformat(fields["time"]).timestamp() * 1000)
+            if fields["type"] != "tidegauge.heartbeat":
+                log.append(Told(fields["id"], fields["type"], time))
+            elif fields["data"]["shard"] == record.shard_id:
+                assert record.arrival_time_ms is not None
+                log.append(Beat(min(time, record.arrival_time_ms) if clock_is_sweep else time))
     return log
+
+
+def parts_of(data: bytes) -> list[Any]:
+    """Return what a record holds: one event, a batch, or one a line; None for what is no JSON."""
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return [_line(line) for line in data.split(b"\n")]
+    return found if isinstance(found, list) else [found]
+
+
+def _line(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def recount_lineage(

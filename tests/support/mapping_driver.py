@@ -63,6 +63,7 @@ class MappingDriver:
         enabled: A mapping that is disabled delivers nothing.
         stuck: Shards whose batches fail for a reason of their own.
         delivered: Batches that the function took.
+        redelivered: Batches that went back to an earlier position.
         refused: Batches that it did not take, by the name of what it raised.
     """
 
@@ -88,6 +89,7 @@ class MappingDriver:
         self.enabled = True
         self.stuck: set[str] = set()
         self.delivered = 0
+        self.redelivered = 0
         self.refused: Counter[str] = Counter()
 
     def start_anew(self) -> None:
@@ -140,6 +142,7 @@ class MappingDriver:
         if poller.shard_id in self.stuck:
             return False
         if self._chance.random() < self._redelivers:
+            self.redelivered += 1
             again = self._deliver(poller, self._chance.choice(poller.taken[-3:]), invoke)
             if again is None:
                 return False

@@ -76,6 +76,7 @@ class ReshardedWorld:
         size_ms: Length of a window.
         lateness_ms: How long a window waits for its events.
         max_event_age_ms: How far behind stream time an event may lie.
+        max_batch: The largest batch that the mapping delivers, records.
 
     Attributes:
         failures: What sweeps ran into, in order.
@@ -97,6 +98,7 @@ class ReshardedWorld:
         size_ms: int = SIZE,
         lateness_ms: int = LATENESS,
         max_event_age_ms: int = AGE,
+        max_batch: int = 30,
     ) -> None:
         self.chance = random.Random(seed)  # noqa: S311
         self.stores = stores
@@ -127,7 +129,12 @@ class ReshardedWorld:
         self._environments = [self.new_environment() for _ in range(2)]
         self._sweep = self.new_sweep()
         self.mapping = MappingDriver(
-            self.client, name, self.collect, self.chance, children_first=children_first
+            self.client,
+            name,
+            self.collect,
+            self.chance,
+            max_batch=max_batch,
+            children_first=children_first,
         )
         self._events: list[tuple[str, bytes]] = []
         self._n_events = 0
@@ -209,6 +216,15 @@ class ReshardedWorld:
         """Let so many minutes pass."""
         for _ in range(number):
             self.minute(events)
+
+    def reshard(self, *, most: int = 6) -> None:
+        """Split a shard, or merge two neighbours; no more than `most` are open at once."""
+        keys = self.stream.open_shards()
+        if len(keys) == 1 or (len(keys) < most and self.chance.random() < 0.5):
+            self.stream.split(self.chance.choice(keys))
+        else:
+            at = self.chance.randrange(len(keys) - 1)
+            self.stream.merge(keys[at], keys[at + 1])
 
     def lose(self, shard_id: str) -> int:
         """Let all that is not counted of a shard expire; return how many records it was."""

@@ -57,6 +57,16 @@ class WorldStores:
             )
             return [completed_window(generation, row) for row in cursor.fetchall()]
 
+    def quarantined(self, generation: int) -> set[tuple[str, int, int, str]]:
+        """Return what was set aside: shard, sequence number, place in its record, reason."""
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                "SELECT shard_id, sequence_number, sub_index, reason"
+                " FROM quarantine WHERE generation = %s",
+                (generation,),
+            )
+            return {(shard, int(at), index, why) for shard, at, index, why in cursor.fetchall()}
+
 
 @contextmanager
 def world_stores_on(url: str, *, size_ms: int) -> Iterator[WorldStores]:
