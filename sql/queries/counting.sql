@@ -47,6 +47,29 @@ INSERT INTO partial_count (generation, step, window_start, series, shard_id, eve
 VALUES (%(generation)s, %(step)s, %(window_start)s, %(series)s, %(shard_id)s, %(events)s)
 ON DUPLICATE KEY UPDATE events = events + VALUES(events)
 
+-- Sequence numbers as text: the longer is the greater. NULL, where all were duplicates, gives way.
+-- name: add_evidence
+INSERT INTO evidence
+  (generation, series, window_start, shard_id, first_sequence, last_sequence, on_time, late,
+   duplicates)
+VALUES
+  (%(generation)s, %(series)s, %(window_start)s, %(shard_id)s, %(first_sequence)s,
+   %(last_sequence)s, %(on_time)s, %(late)s, %(duplicates)s)
+ON DUPLICATE KEY UPDATE
+  first_sequence = CASE
+    WHEN first_sequence IS NULL THEN VALUES(first_sequence)
+    WHEN LENGTH(VALUES(first_sequence)) < LENGTH(first_sequence) THEN VALUES(first_sequence)
+    WHEN LENGTH(VALUES(first_sequence)) > LENGTH(first_sequence) THEN first_sequence
+    ELSE COALESCE(LEAST(VALUES(first_sequence), first_sequence), first_sequence) END,
+  last_sequence = CASE
+    WHEN last_sequence IS NULL THEN VALUES(last_sequence)
+    WHEN LENGTH(VALUES(last_sequence)) > LENGTH(last_sequence) THEN VALUES(last_sequence)
+    WHEN LENGTH(VALUES(last_sequence)) < LENGTH(last_sequence) THEN last_sequence
+    ELSE COALESCE(GREATEST(VALUES(last_sequence), last_sequence), last_sequence) END,
+  on_time = on_time + VALUES(on_time),
+  late = late + VALUES(late),
+  duplicates = duplicates + VALUES(duplicates)
+
 -- name: add_gap
 INSERT INTO gap (generation, shard_id, sequence_number, starts_at, ends_at, reason)
 VALUES (%(generation)s, %(shard_id)s, %(sequence_number)s, %(starts_at)s, %(ends_at)s, %(reason)s)
@@ -58,10 +81,11 @@ SELECT COALESCE(SUM(quarantined_bytes), 0) FROM shard
 
 -- name: add_quarantined
 INSERT INTO quarantine
-  (generation, shard_id, sequence_number, sub_index, arrival_time, reason, size_bytes, sha256, data)
+  (generation, shard_id, sequence_number, sub_index, arrival_time, reason, size_bytes, sha256, data,
+   series, event_time)
 VALUES
   (%(generation)s, %(shard_id)s, %(sequence_number)s, %(sub_index)s, %(arrival_time)s, %(reason)s,
-   %(size_bytes)s, %(sha256)s, %(data)s)
+   %(size_bytes)s, %(sha256)s, %(data)s, %(series)s, %(event_time)s)
 ON DUPLICATE KEY UPDATE reason = VALUES(reason)
 
 -- name: append_quarantined

@@ -4,13 +4,18 @@ from typing import Protocol
 
 from tests.support.oracle import SIZE
 from tidegauge.adapters.memory import MemoryCountStore
+from tidegauge.adapters.memory_quarantine import MemoryQuarantine
 from tidegauge.adapters.memory_sweeping import MemorySweepStore
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.counting import MysqlCountStore
 from tidegauge.adapters.mysql.migrate import migrate
 from tidegauge.adapters.mysql.outbox import MysqlOutbox
+from tidegauge.adapters.mysql.quarantine_store import MysqlQuarantine
 from tidegauge.adapters.mysql.sweeping import MysqlSweepStore
+from tidegauge.adapters.mysql.times import from_sql
+from tidegauge.domain.evidence import Evidence
 from tidegauge.ports import CountStore, Outbox, SweepStore
+from tidegauge.ports.quarantine import QuarantineStore
 from tidegauge.settings import DatabaseSettings
 
 
@@ -36,8 +41,16 @@ class Stores(Protocol):
         """Return another process' view of the same store."""
         ...
 
+    def evidence(self, generation: int) -> dict[tuple[str, int, str], Evidence]:
+        """Return the evidence that is held, by shard, window start and series."""
+        ...
+
     def rival(self) -> SweepStore:
         """Return another sweep's view of the same store."""
+        ...
+
+    def quarantine(self, stream_name: str) -> QuarantineStore:
+        """Return the quarantine of a stream, as another process sees it."""
         ...
 
     def close(self) -> None:
@@ -56,8 +69,14 @@ class MemoryStores:
     def fresh(self) -> CountStore:
         return self.counts
 
+    def evidence(self, generation: int) -> dict[tuple[str, int, str], Evidence]:
+        return self.counts.evidence(generation)
+
     def rival(self) -> SweepStore:
         return self.sweeps
+
+    def quarantine(self, stream_name: str) -> QuarantineStore:
+        return MemoryQuarantine(self.counts, stream_name)
 
     def close(self) -> None:
         pass
@@ -82,8 +101,23 @@ class MysqlStores:
     def fresh(self) -> CountStore:
         return MysqlCountStore(self._database())
 
+    def evidence(self, generation: int) -> dict[tuple[str, int, str], Evidence]:
+        with self._database().transaction() as cursor:
+            cursor.execute("SELECT * FROM evidence WHERE generation = %s", (generation,))
+            return {
+                (shard_id, from_sql(window), series.decode()): Evidence(
+                    None if first is None else int(first),
+                    None if last is None else int(last),
+                    *sums,
+                )
+                for _, series, window, shard_id, first, last, *sums, _ in cursor.fetchall()
+            }
+
     def rival(self) -> SweepStore:
         return MysqlSweepStore(self._database(), self._database(), size_ms=SIZE)
+
+    def quarantine(self, stream_name: str) -> QuarantineStore:
+        return MysqlQuarantine(self._database(), stream_name)
 
     def close(self) -> None:
         for database in self._open:

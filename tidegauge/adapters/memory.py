@@ -14,6 +14,7 @@ from tidegauge.adapters.memory_state import HeldGeneration, HeldShard
 from tidegauge.adapters.shard_lines import times_of
 from tidegauge.domain.close import Closing, SeriesState, StepCount
 from tidegauge.domain.count import CompletedWindow
+from tidegauge.domain.evidence import Evidence
 from tidegauge.domain.fold import BatchCount, Gap, Quarantined, ShardState
 from tidegauge.domain.lineage import registered
 from tidegauge.ports import (
@@ -38,10 +39,18 @@ class MemoryCountStore:
         size_ms: Window length.
         max_event_age_ms: Ledgers are kept until a window's end lies so far behind the first open
             window.
+        keeps_evidence: Whether evidence is kept, as long as the ledgers; no replay asks for it.
     """
 
-    def __init__(self, *, size_ms: int = 300_000, max_event_age_ms: int = 86_400_000) -> None:
+    def __init__(
+        self,
+        *,
+        size_ms: int = 300_000,
+        max_event_age_ms: int = 86_400_000,
+        keeps_evidence: bool = True,
+    ) -> None:
         self._size_ms = size_ms
+        self._keeps_evidence = keeps_evidence
         self._max_event_age_ms = max_event_age_ms
         self._identities: dict[StreamIdentity, int] = {}
         self._generations: dict[int, HeldGeneration] = {}
@@ -93,7 +102,7 @@ class MemoryCountStore:
         if held.is_waiting(shard):
             msg = f"{shard_id} waits for its parents to be drained"
             raise WaitingShard(msg)
-        transaction = _Collecting(held, shard, shard_id)
+        transaction = _Collecting(held, shard, shard_id, keeps_evidence=self._keeps_evidence)
         yield transaction
         transaction.commit()
 
@@ -171,6 +180,15 @@ class MemoryCountStore:
         """Return what was set aside, with the shard it came from, in the order it came."""
         return self._generations[generation].quarantine
 
+    def evidence(self, generation: int) -> dict[tuple[str, int, str], Evidence]:
+        """Return what is held of where counts come from, by shard, window start and series."""
+        return {
+            (shard_id, window_ms, series): one
+            for shard_id, shard in self._generations[generation].shards.items()
+            for window_ms, of_window in shard.evidence.items()
+            for series, one in of_window.items()
+        }
+
     def take_quarantine(self, generation: int) -> list[tuple[str, Quarantined]]:
         """Return what was set aside since the last call, and forget it."""
         held = self._generations[generation]
@@ -191,6 +209,11 @@ class MemoryCountStore:
         """Return what is held of all generations."""
         return list(self._generations.values())
 
+    def generations_of(self, stream_name: str) -> list[int]:
+        """Return the generations of all streams of a name, in the order they came to be known."""
+        names = ((identity.arn, number) for identity, number in self._identities.items())
+        return [number for arn, number in names if arn.rpartition("/")[2] == stream_name]
+
 
 def shard_times(held: HeldGeneration) -> list[ShardTimes]:
     """Return the stream times of all shards of a generation."""
@@ -198,7 +221,10 @@ def shard_times(held: HeldGeneration) -> list[ShardTimes]:
 
 
 class _Collecting:
-    def __init__(self, held: HeldGeneration, shard: HeldShard, shard_id: str) -> None:
+    def __init__(
+        self, held: HeldGeneration, shard: HeldShard, shard_id: str, *, keeps_evidence: bool
+    ) -> None:
+        self._keeps_evidence = keeps_evidence
         self._held = held
         self._shard = shard
         self._shard_id = shard_id
@@ -223,6 +249,8 @@ class _Collecting:
             held.add_count(partial.step_ms, partial.window_start_ms, partial.series, count)
         for window_ms, keys in batch.keys.items():
             shard.ledger.setdefault(window_ms, set()).update(keys)
+        if self._keeps_evidence:
+            held.add_evidence(self._shard_id, batch.evidence)
         held.quarantine.extend((self._shard_id, item) for item in batch.quarantined)
         held.add_gaps(self._shard_id, batch.gaps)
         shard.line = replace(shard.line, state=batch.state)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from tidegauge.domain.evidence import Evidence
 from tidegauge.domain.fold import Gap, Quarantined
 from tidegauge.domain.lineage import ShardLine, ancestry, is_waiting
 from tidegauge.ports import Frontier, UnknownShard
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
 
 
 class HeldShard:
-    """One shard: its row, the stream time of its first own heartbeat, its ledger by window."""
+    """One shard: its row, its first own heartbeat's time, its ledger and evidence by window."""
 
     def __init__(self, line: ShardLine) -> None:
         self.line = line
         self.first_ms: int | None = None
         self.ledger: dict[int, set[int]] = {}
+        self.evidence: dict[int, dict[str, Evidence]] = {}  # by window and series
 
 
 class HeldGeneration:
@@ -77,6 +79,13 @@ class HeldGeneration:
         counts[place] = counts.get(place, 0) + count
         self.in_window[window_ms] = self.in_window.get(window_ms, 0) + count
 
+    def add_evidence(self, shard_id: str, evidence: Mapping[tuple[int, str], Evidence]) -> None:
+        """Add to what a shard's log tells of the count of each window and series."""
+        windows = self.shards[shard_id].evidence
+        for (window_ms, series), one in evidence.items():
+            of_window = windows.setdefault(window_ms, {})
+            of_window[series] = of_window[series] + one if series in of_window else one
+
     def add_gaps(self, shard_id: str, gaps: Iterable[Gap]) -> None:
         """Note gaps; one of the same shard and sequence number is replaced."""
         self.gaps.update({(shard_id, gap.sequence_number): gap for gap in gaps})
@@ -92,11 +101,13 @@ class HeldGeneration:
 
     def purge(self, last_ms: int | None) -> int:
         """Forget what decides about events of the windows up to one; return how many windows."""
-        ledgers = [shard.ledger for shard in self.shards.values()]
-        held = set(self.in_window).union(*ledgers)
+        held = set(self.in_window)
+        for shard in self.shards.values():
+            held.update(shard.ledger, shard.evidence)
         past = {window_ms for window_ms in held if last_ms is not None and window_ms <= last_ms}
         for window_ms in past:
             self.in_window.pop(window_ms, None)
-            for ledger in ledgers:
-                ledger.pop(window_ms, None)
+            for shard in self.shards.values():
+                shard.ledger.pop(window_ms, None)
+                shard.evidence.pop(window_ms, None)
         return len(past)

@@ -81,7 +81,11 @@ def _run(
 ) -> ReplaySums:
     windows, stream, judging = settings
     series_by = SeriesBy(windows.series_fields)
-    store = MemoryCountStore(size_ms=windows.size_ms, max_event_age_ms=windows.max_event_age_ms)
+    store = MemoryCountStore(
+        size_ms=windows.size_ms,
+        max_event_age_ms=windows.max_event_age_ms,
+        keeps_evidence=False,
+    )
     bare = fixture.kind is FixtureKind.BARE
     told = Clocks(fixture.manifest.heartbeats or stream.heartbeats)
     rules = windows.count_rules(

@@ -5,6 +5,7 @@ result is a pure function of the shard's log: how the log was cut into batches, 
 never shows. Rules and reasons: docs/protocol.md.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from enum import StrEnum
 
@@ -12,6 +13,7 @@ import msgspec
 
 from tidegauge.domain.decode import part_at
 from tidegauge.domain.event import Event, Heartbeat, Rejection, RejectReason
+from tidegauge.domain.evidence import Evidence, evidence_of
 from tidegauge.domain.record import DecodedRecord
 from tidegauge.domain.window import first_open_window_ms
 
@@ -62,13 +64,20 @@ class Partial(msgspec.Struct, frozen=True, gc=False):
 
 
 class Quarantined(msgspec.Struct, frozen=True):
-    """Something set aside: where it stood, why, and its bytes."""
+    """Something set aside: where it stood, why, and its bytes.
+
+    Attributes:
+        series: Of an event that could be read, and whose time alone forbids to count it.
+        event_time_ms: The same event's time.
+    """
 
     sequence_number: int
     sub_index: int
     arrival_time_ms: int | None
     reason: RejectReason
     data: bytes
+    series: str | None = None
+    event_time_ms: int | None = None
 
 
 class GapReason(StrEnum):
@@ -97,6 +106,7 @@ class BatchCount(msgspec.Struct):
         first_sequence_number: Of the records that were not skipped; None if all were.
         partials: Distinct events by partial.
         keys: New event keys by window start.
+        evidence: Where what was counted stands in the log, by window start and series.
         duplicates: Events whose key was known in their window.
         late: Distinct events told at a step after their window.
         heartbeats: Heartbeats that counted.
@@ -109,6 +119,7 @@ class BatchCount(msgspec.Struct):
     keys: dict[int, list[int]]
     quarantined: list[Quarantined]
     gaps: list[Gap]
+    evidence: dict[tuple[int, str], Evidence]
     distinct: int = 0
     duplicates: int = 0
     late: int = 0
@@ -154,9 +165,10 @@ def count_batch(
             first = sequence_number
         for sub_index, item in enumerate(record.items):
             if isinstance(item, Event):
-                reason = fold.count(item, record.arrival_time_ms)
+                reason = fold.count(item, record)
                 if reason is not None:
-                    fold.set_aside(record, sub_index, reason, part_at(record.data, sub_index))
+                    data = part_at(record.data, sub_index)
+                    fold.set_aside(record, sub_index, reason, data, item)
             elif isinstance(item, Rejection):
                 fold.set_aside(record, sub_index, item.reason, item.data)
             else:
@@ -177,11 +189,17 @@ class _Fold:
         self._known = known
         self._rules = rules
         self._shard_id = shard_id
-        self._partials: dict[tuple[int, str, int], int] = {}
+        # By partial, the record of each event: one look-up and one append an event, which is less
+        # than a sum would cost in what is the product's hottest loop.
+        self._counted: defaultdict[tuple[int, str, int], list[int]] = defaultdict(list)
         self._new: dict[int, set[int]] = {}
+        self._window_ms = _NO_WINDOW
+        self._known_here: Set[int] = frozenset()
+        self._new_here: set[int] = set()
         self._quarantined: list[Quarantined] = []
         self._gaps: list[Gap] = []
-        self._duplicates = self._late = self._heartbeats = 0
+        self._duplicates: dict[tuple[int, str], int] = {}
+        self._heartbeats = 0
         self._size_ms = rules.size_ms
         self._first_stream_time_ms: int | None = None
         self._set_stream_time(state.stream_time_ms)
@@ -199,30 +217,35 @@ class _Fold:
         self._oldest_ms = stream_time_ms - rules.max_event_age_ms
         self._newest_ms = stream_time_ms + rules.max_future_skew_ms
 
-    def count(self, event: Event, arrival_time_ms: int | None) -> RejectReason | None:
+    def count(self, event: Event, record: DecodedRecord) -> RejectReason | None:
         """Count an event if it is new; return why it can't be counted where it can't."""
         time_ms = event.event_time_ms
-        if time_ms > self._newest_ms and not self._just_arrived(time_ms, arrival_time_ms):
+        if time_ms > self._newest_ms and not self._just_arrived(time_ms, record.arrival_time_ms):
             return RejectReason.TOO_FAR_AHEAD
         if time_ms < self._oldest_ms:
             return RejectReason.TOO_OLD
         window_ms = time_ms - time_ms % self._size_ms
-        new = self._new.get(window_ms)
-        if new is None:
-            new = self._new[window_ms] = set()
+        if window_ms != self._window_ms:
+            self._turn_to(window_ms)
         key = event.key
-        if key in new or key in self._known.get(window_ms, ()):
-            self._duplicates += 1
+        new = self._new_here
+        if key in new or key in self._known_here:
+            place = (window_ms, event.series)
+            self._duplicates[place] = self._duplicates.get(place, 0) + 1
             return None
         new.add(key)
         step_ms = self._first_open_ms
-        if step_ms > window_ms:
-            self._late += 1
-        else:
+        if step_ms < window_ms:
             step_ms = window_ms
         partial = (window_ms, event.series, step_ms)
-        self._partials[partial] = self._partials.get(partial, 0) + 1
+        self._counted[partial].append(record.sequence_number)
         return None
+
+    def _turn_to(self, window_ms: int) -> None:
+        # most events lie in the window of the event before them
+        self._window_ms = window_ms
+        self._known_here = self._known.get(window_ms, frozenset())
+        self._new_here = self._new.setdefault(window_ms, set())
 
     def _just_arrived(self, time_ms: int, arrival_time_ms: int | None) -> bool:
         # dead heartbeats must not quarantine what the stream's own clock finds plausible
@@ -270,16 +293,30 @@ class _Fold:
         self._lost_from_ms = None
 
     def set_aside(
-        self, record: DecodedRecord, sub_index: int, reason: RejectReason, data: bytes
+        self,
+        record: DecodedRecord,
+        sub_index: int,
+        reason: RejectReason,
+        data: bytes,
+        event: Event | None = None,
     ) -> None:
-        """Put a part of a record aside with its position and bytes."""
+        """Put a part of a record aside with its position and bytes, and what it was if known."""
         self._quarantined.append(
-            Quarantined(record.sequence_number, sub_index, record.arrival_time_ms, reason, data)
+            Quarantined(
+                record.sequence_number,
+                sub_index,
+                record.arrival_time_ms,
+                reason,
+                data,
+                event.series if event is not None else None,
+                event.event_time_ms if event is not None else None,
+            )
         )
 
     def result(self, first_sequence_number: int | None) -> BatchCount:
         """Return what the batch adds up to."""
-        partials = {Partial(*names): n for names, n in self._partials.items()}
+        partials = {Partial(*names): len(numbers) for names, numbers in self._counted.items()}
+        evidence = evidence_of(self._counted, self._duplicates)
         return BatchCount(
             state=ShardState(self.fence, self._stream_time_ms, self._heartbeat, self._lost_from_ms),
             first_sequence_number=first_sequence_number,
@@ -287,9 +324,10 @@ class _Fold:
             keys={window: list(keys) for window, keys in self._new.items() if keys},
             quarantined=self._quarantined,
             gaps=self._gaps,
-            distinct=sum(self._partials.values()),
-            duplicates=self._duplicates,
-            late=self._late,
+            evidence=evidence,
+            distinct=sum(partials.values()),
+            duplicates=sum(self._duplicates.values()),
+            late=sum(one.late for one in evidence.values()),
             heartbeats=self._heartbeats,
             first_stream_time_ms=self._first_stream_time_ms,
         )

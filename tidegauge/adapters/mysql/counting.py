@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidegauge.adapters.mysql.closing import MysqlClosing
 from tidegauge.adapters.mysql.connection import Database
+from tidegauge.adapters.mysql.evidence import add_evidence
 from tidegauge.adapters.mysql.gaps import add_gaps
 from tidegauge.adapters.mysql.ledger_rows import known_keys
 from tidegauge.adapters.mysql.ledgers import WarmLedgers, pack_keys
@@ -154,6 +155,7 @@ class _Collecting:
         if ledger_rows:  # thousands where events of all times come before the first heartbeat
             self._cursor.executemany(query("add_ledger"), ledger_rows)
         self._add_partials(batch)
+        add_evidence(self._cursor, self._shard[0], self._shard[1], batch.evidence)
         add_gaps(self._cursor, self._shard[0], self._shard[1], batch.gaps)
         quarantined_bytes = set_aside(
             self._cursor, self._names, batch.quarantined, max_bytes=self._quarantine_max_bytes

@@ -55,6 +55,8 @@ def set_aside(
                 "size_bytes": len(item.data),
                 "sha256": sha256(item.data).digest(),
                 "data": item.data[:_PIECE_BYTES] if keep else None,
+                "series": None if item.series is None else item.series.encode(),
+                "event_time": to_sql(item.event_time_ms),
             }
         )
         pieces += [

@@ -1,0 +1,119 @@
+"""What every store of counts keeps of where a count comes from."""
+
+import secrets
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from tests.support.count_stores import MemoryStores, MysqlStores, Stores
+from tests.support.oracle import SIZE, Beat, Log
+from tests.support.worlds import BASE, RULES, records, told
+from tidegauge.adapters.mysql.connection import Database
+from tidegauge.adapters.mysql.evidence import add_evidence
+from tidegauge.domain.evidence import Evidence
+from tidegauge.domain.fold import count_batch
+from tidegauge.ports import ShardListing, StreamIdentity
+from tidegauge.settings import DatabaseSettings
+from tidegauge.steps.collect import collect
+
+
+@pytest.fixture(params=["memory", pytest.param("mysql", marks=pytest.mark.database)])
+def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
+    """Each implementation in turn."""
+    if request.param == "memory":
+        made: Stores = MemoryStores()
+    else:
+        made = MysqlStores(cast("str", request.getfixturevalue("database_url")))
+    yield made
+    made.close()
+
+
+def registered(stores: Stores, *listing: ShardListing) -> int:
+    generation = stores.counts.generation(StreamIdentity(f"arn/{secrets.token_hex(6)}", BASE))
+    stores.counts.register_shards(generation, listing)
+    return generation
+
+
+def shard(shard_id: str, *parents: str, closed: bool = False) -> ShardListing:
+    return ShardListing(shard_id, parents, 0, 0, closed=closed)
+
+
+def test_batches_add_up_to_one_row_a_shard_that_spans_them(stores: Stores) -> None:
+    generation = registered(stores, shard("shard-0"))
+    log: Log = [
+        Beat(BASE),
+        told(1, "a", 1),  # record 2
+        told(2, "a", 2),
+        told(3, "a", 1),
+        Beat(BASE + SIZE + 60_000),
+        told(4, "a", 3),  # record 6, late
+        told(5, "a", 3),
+    ]
+    batch = records("shard-0", log)
+    for cut in (slice(2), slice(2, 5), slice(5, None), slice(None)):
+        collect(stores.counts, generation, "shard-0", batch[cut], RULES)
+    assert stores.evidence(generation) == {
+        ("shard-0", BASE, "a"): Evidence(2, 6, on_time=2, late=1, duplicates=2)
+    }
+
+
+def test_a_child_that_saw_only_duplicates_of_its_parent_has_no_bounds_of_its_own(
+    stores: Stores,
+) -> None:
+    generation = registered(stores, shard("shard-0", closed=True), shard("shard-1", "shard-0"))
+    collect(stores.counts, generation, "shard-0", records("shard-0", [told(1, "a", 1)]), RULES)
+    assert stores.sweeps.drain(generation, "shard-0", 1)
+    again = records("shard-1", [told(1, "a", 1)])
+    collect(stores.counts, generation, "shard-1", again, RULES)
+    assert stores.evidence(generation) == {
+        ("shard-0", BASE, "a"): Evidence(1, 1, on_time=1),
+        ("shard-1", BASE, "a"): Evidence(None, None, duplicates=1),
+    }
+
+
+def test_series_that_differ_by_case_space_or_accent_have_their_own(stores: Stores) -> None:
+    generation = registered(stores, shard("shard-0"))
+    names = ["Order", "order", "order ", "ordér"]
+    log: Log = [told(i, name, i) for i, name in enumerate(names)]
+    collect(stores.counts, generation, "shard-0", records("shard-0", log), RULES)
+    assert {series for _, _, series in stores.evidence(generation)} == set(names)
+
+
+@pytest.mark.database
+def test_what_is_added_out_of_order_spans_as_numbers_do(database_url: str) -> None:
+    stores = MysqlStores(database_url)
+    generation = registered(stores, shard("shard-0"))
+    # 99 is less than 100 and 1000, though not as text; NULL tells nothing.
+    parts = [
+        Evidence(None, None, duplicates=1),
+        Evidence(100, 100, on_time=1),
+        Evidence(99, 99, late=1),
+        Evidence(None, None, duplicates=1),
+        Evidence(1000, 1000, late=1),
+        Evidence(120, 120, on_time=1),
+    ]
+    database = Database.from_settings(DatabaseSettings(database_url=database_url))
+    for part in parts:
+        with database.transaction() as cursor:
+            add_evidence(cursor, generation, "shard-0", {(BASE, "a"): part})
+    database.close()
+    assert stores.evidence(generation) == {
+        ("shard-0", BASE, "a"): Evidence(99, 1000, on_time=2, late=2, duplicates=2)
+    }
+    stores.close()
+
+
+def test_a_batch_that_fails_leaves_none(stores: Stores) -> None:
+    generation = registered(stores, shard("shard-0"))
+
+    def write_and_fail() -> None:
+        with stores.counts.collecting(generation, "shard-0") as transaction:
+            batch = records("shard-0", [told(1, "a", 1)])
+            transaction.write(count_batch(transaction.state, batch, {}, RULES, shard_id="shard-0"))
+            msg = "cut"
+            raise RuntimeError(msg)
+
+    with pytest.raises(RuntimeError, match="cut"):
+        write_and_fail()
+    assert stores.evidence(generation) == {}
