@@ -5,6 +5,7 @@ written at once and counted as far as it is given.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 from tests.support.closing import close_all
 from tests.support.count_stores import Stores
@@ -28,7 +29,7 @@ class Line:
         self.stores = stores
         self.generation = stores.counts.generation(StreamIdentity(STREAM, created_ms))
 
-    def listing(self, *names: str, gone: Sequence[str] = ()) -> "Line":
+    def listing(self, *names: str, gone: Sequence[str] = ()) -> Self:
         """Register a listing of shards, each `name` or `name<parent` or `name<parent,parent`."""
         listing = []
         for name in names:

@@ -62,6 +62,25 @@ def ancestry(shard_id: str, parents: Mapping[str, Iterable[str]]) -> list[str]:
     return line
 
 
+def descent(shard_id: str, parents: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return a registered shard and all its registered descendants, each once, nearest first.
+
+    >>> descent("a", {"a": (), "b": ("a",), "c": ("a", "gone"), "d": ("c", "b"), "e": ()})
+    ['a', 'b', 'c', 'd']
+    """
+    children: dict[str, list[str]] = {}
+    for child, above in parents.items():
+        for parent in above:
+            children.setdefault(parent, []).append(child)
+    line = [shard_id]
+    seen = {shard_id}
+    for one in line:  # grows while it is walked
+        fresh = [child for child in children.get(one, ()) if child not in seen]
+        line.extend(fresh)
+        seen.update(fresh)
+    return line
+
+
 def closing_time_ms(state: ShardState) -> int | None:
     """Return up to which stream time a shard lets windows close; None for none at all.
 

@@ -1,6 +1,6 @@
 """Reading ledgers on MySQL: the keys of a shard and all its ancestors."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING
 
 from tidegauge.adapters.mysql.ledgers import unpack_keys
@@ -23,6 +23,13 @@ def known_keys(
         cursor.execute(query("shard_parents"), {"generation": generation})
         parents = {name: [p for p in both if p] for name, *both in cursor.fetchall()}
         shard_ids = ancestry(shard.shard_id, parents)
+    return keys_of(cursor, generation, shard_ids, windows)
+
+
+def keys_of(
+    cursor: "Cursor", generation: int, shard_ids: Sequence[str], windows: Set[int]
+) -> Mapping[int, Set[int]]:
+    """Return the keys in the ledgers of some shards, by window start."""
     loaded: dict[int, set[int]] = {window_ms: set() for window_ms in windows}
     for some in slices(sorted(windows), _WINDOWS_PER_QUERY):
         names = {

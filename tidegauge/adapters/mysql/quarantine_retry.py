@@ -1,0 +1,173 @@
+"""Counting an item of the quarantine anew on MySQL: one transaction, in everybody's lock order.
+
+The frontier first, so that nothing closes and no shard is added; then the item's shard and all its
+descendants in order of id, so that none of them counts the same event meanwhile; then the item.
+Its ancestors are drained and write no more.
+"""
+
+from collections.abc import Mapping, Set
+from typing import TYPE_CHECKING, Any
+
+from tidegauge.adapters.mysql.evidence import add_evidence
+from tidegauge.adapters.mysql.ledger_rows import keys_of
+from tidegauge.adapters.mysql.ledgers import pack_keys
+from tidegauge.adapters.mysql.lineage import lock_frontier
+from tidegauge.adapters.mysql.quarantine_items import item_of
+from tidegauge.adapters.mysql.queries import query, slices
+from tidegauge.adapters.mysql.times import from_sql, to_sql
+from tidegauge.domain.errors import BrokenInvariant
+from tidegauge.domain.lineage import ancestry, descent
+from tidegauge.domain.retry import ItemState, Retried, Standing
+from tidegauge.ports.quarantine import BEGINNING_BYTES, QuarantinedItem
+
+if TYPE_CHECKING:
+    from pymysql.cursors import Cursor
+
+_SHARDS_PER_QUERY = 500
+
+
+class MysqlRetry:
+    """Implements `ports.RetryTransaction`.
+
+    Args:
+        cursor: Of a transaction that has done nothing yet.
+        generation: The item's stream generation.
+        shard_id: The item's shard.
+        item_id: Its number.
+    """
+
+    def __init__(self, cursor: "Cursor", generation: int, shard_id: str, item_id: int) -> None:
+        self._cursor = cursor
+        self._generation = generation
+        self._shard_id = shard_id
+        self._frontier = lock_frontier(cursor, generation)
+        parents = self._parents()
+        self._descent = sorted(descent(shard_id, parents))
+        self._family = sorted({*ancestry(shard_id, parents), *self._descent})
+        stream_time_ms = self._lock_shards()
+        (self._item,) = locked_items(cursor, [item_id])
+        greatest = self._one("greatest_stream_time")
+        self._standing = Standing(
+            current=not self._frontier.ended and not self._one("later_generations"),
+            next_window_ms=self._frontier.next_window_ms,
+            stream_time_ms=stream_time_ms,
+            greatest_ms=from_sql(greatest),
+        )
+
+    def _parents(self) -> dict[str, list[str]]:
+        self._cursor.execute(query("shard_parents"), {"generation": self._generation})
+        parents = {name: [p for p in both if p] for name, *both in self._cursor.fetchall()}
+        if self._shard_id not in parents:
+            msg = f"shard {self._shard_id} has an item in quarantine and is not registered"
+            raise BrokenInvariant(msg)
+        return parents
+
+    def _lock_shards(self) -> int | None:
+        """Lock the shard and its descendants; return the shard's stream time."""
+        own_ms: int | None = None
+        for some in slices(self._descent, _SHARDS_PER_QUERY):
+            names = {"generation": self._generation, "shard_ids": some}
+            self._cursor.execute(query("lock_shards_named"), names)
+            times = dict(self._cursor.fetchall())
+            if self._shard_id in times:
+                own_ms = from_sql(times[self._shard_id])
+        return own_ms
+
+    def _one(self, name: str, **values: object) -> Any:
+        self._cursor.execute(query(name), {"generation": self._generation, **values})
+        row = self._cursor.fetchone()
+        return None if row is None else row[0]
+
+    @property
+    def item(self) -> QuarantinedItem:
+        """Return the item as it stood when it was locked."""
+        return self._item
+
+    @property
+    def standing(self) -> Standing:
+        """Return where its stream stood when that was locked."""
+        return self._standing
+
+    def known(self, windows: Set[int]) -> Mapping[int, Set[int]]:
+        """Return what the ledgers of the shard, its ancestors and descendants hold, by window."""
+        known: dict[int, set[int]] = {window_ms: set() for window_ms in windows}
+        for some in slices(self._family, _SHARDS_PER_QUERY):
+            for window_ms, keys in keys_of(self._cursor, self._generation, some, windows).items():
+                known[window_ms] |= keys
+        return dict(known)
+
+    def forgotten(self, windows: Set[int]) -> Set[int]:
+        """Return the windows that more events are announced of than ledgers hold keys of."""
+        found: set[int] = set()
+        for window_ms in sorted(windows):
+            names = {"generation": self._generation, "window_start": to_sql(window_ms)}
+            self._cursor.execute(query("keys_and_counts"), names)
+            keys, announced = self._cursor.fetchone() or (0, 0)
+            if keys < announced:
+                found.add(window_ms)
+        return found
+
+    def write(self, retried: Retried) -> None:
+        """Write all that the item adds up to, and settle it."""
+        self._add_keys(retried)
+        self._add_partials(retried)
+        add_evidence(self._cursor, self._generation, self._shard_id, retried.evidence)
+        settle(self._cursor, [self._item], retried.state)
+
+    def _add_keys(self, retried: Retried) -> None:
+        rows = [
+            {
+                "generation": self._generation,
+                "shard_id": self._shard_id,
+                "window_start": to_sql(window_ms),
+                "first_sequence": str(self._item.sequence_number),
+                "event_keys": pack_keys(keys),
+            }
+            for window_ms, keys in sorted(retried.keys.items())
+        ]
+        if not rows:
+            return
+        self._cursor.executemany(query("append_ledger"), rows)
+        for some in slices(self._descent, _SHARDS_PER_QUERY):
+            names = {"generation": self._generation, "shard_ids": some}
+            self._cursor.execute(query("raise_ledger_numbers"), names)
+
+    def _add_partials(self, retried: Retried) -> None:
+        # in the order of every writer
+        in_order = sorted(retried.partials, key=lambda p: (p.step_ms, p.window_start_ms, p.series))
+        rows = [
+            {
+                "generation": self._generation,
+                "shard_id": self._shard_id,
+                "step": to_sql(partial.step_ms),
+                "window_start": to_sql(partial.window_start_ms),
+                "series": partial.series.encode(),
+                "events": retried.partials[partial],
+            }
+            for partial in in_order
+        ]
+        if rows:
+            self._cursor.executemany(query("add_partial_count"), rows)
+
+
+def locked_items(cursor: "Cursor", item_ids: list[int]) -> list[QuarantinedItem]:
+    """Lock items in order of their numbers, behind their shards' rows; return those there are."""
+    names = {"ids": item_ids, "beginning": BEGINNING_BYTES}
+    cursor.execute(query("lock_items"), names)
+    return [item_of(row) for row in cursor.fetchall()]
+
+
+def settle(
+    cursor: "Cursor", items: list[QuarantinedItem], state: ItemState, why: str | None = None
+) -> None:
+    """Note what became of held items, and let their bytes go; their shards' rows are locked."""
+    names = {"ids": [item.item_id for item in items], "state": state.value, "why": why}
+    cursor.execute(query("settle_items"), names)
+    freed: dict[tuple[int, str], int] = {}
+    for item in items:
+        if item.kept:
+            shard = (item.generation, item.shard_id)
+            freed[shard] = freed.get(shard, 0) + item.size_bytes
+    for (generation, shard_id), n_bytes in sorted(freed.items()):
+        shard_names = {"generation": generation, "shard_id": shard_id, "bytes": n_bytes}
+        cursor.execute(query("lower_quarantined_bytes"), shard_names)
