@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tests.support.oracle import SIZE, Beat, Log
 from tests.support.worlds import BASE, CLOSE_RULES, RULES, records, told
 from tidegauge.domain.count import CompletedWindow
+from tidegauge.domain.fold import CountRules
 from tidegauge.ports import CountStore, ShardListing, StreamIdentity, SweepStore, WaitingShard
 from tidegauge.steps.close import close_once
 from tidegauge.steps.collect import collect
@@ -82,15 +83,26 @@ class Counting:
         sweeps: Where shards are drained.
         world: The stream.
         name: Of the stream; a store may hold several.
+        rules: What is counted where.
+
+    Attributes:
+        generation: The stream generation's number.
     """
 
     def __init__(
-        self, counts: CountStore, sweeps: SweepStore, world: Resharded, *, name: str
+        self,
+        counts: CountStore,
+        sweeps: SweepStore,
+        world: Resharded,
+        *,
+        name: str,
+        rules: CountRules = WIDE,
     ) -> None:
         self._counts = counts
         self._sweeps = sweeps
         self._world = world
-        self._generation = counts.generation(StreamIdentity(name, 0))
+        self._rules = rules
+        self.generation = counts.generation(StreamIdentity(name, 0))
         self._records = {shard_id: records(shard_id, log) for shard_id, log in world.logs.items()}
         self._position = dict.fromkeys(world.logs, 0)
         self._listed = 0
@@ -124,21 +136,21 @@ class Counting:
             ShardListing(name, parents, 0, 0, closed=False)
             for name, parents in list(self._world.parents.items())[:n_shards]
         ]
-        self._counts.register_shards(self._generation, listing)
+        self._counts.register_shards(self.generation, listing)
 
     def _close(self) -> bool:
-        outcome = close_once(self._counts, self._generation, CLOSE_RULES)
+        outcome = close_once(self._counts, self.generation, CLOSE_RULES)
         self.rows += outcome.rows
         return not outcome.finished
 
     def _drain(self, chance: random.Random) -> None:
-        shards = {shard.shard_id: shard for shard in self._sweeps.shards(self._generation)}
+        shards = {shard.shard_id: shard for shard in self._sweeps.shards(self.generation)}
         shard = shards[chance.choice(sorted(shards))]
         closed = shard.shard_id not in self._world.open_shards()
         if closed and self._position[shard.shard_id] == len(self._records[shard.shard_id]):
             listed = any(shard.shard_id in other.parent_ids for other in shards.values())
             ready = not shard.waiting and not shard.drained and listed
-            assert self._sweeps.drain(self._generation, shard.shard_id, shard.fence) == ready
+            assert self._sweeps.drain(self.generation, shard.shard_id, shard.fence) == ready
 
     def _deliver(self, chance: random.Random) -> None:
         name = chance.choice(list(self._world.parents)[: self._listed])
@@ -146,7 +158,7 @@ class Counting:
         start = max(0, position - chance.randrange(4))
         end = min(len(log), position + chance.randrange(1, 8))
         try:
-            collect(self._counts, self._generation, name, log[start:end], WIDE)
+            collect(self._counts, self.generation, name, log[start:end], self._rules)
         except WaitingShard:
             self.refused += 1
         else:
