@@ -24,6 +24,10 @@ DELETE FROM partial_count
 WHERE generation = %(generation)s AND window_start = %(window_start)s AND step < %(before_step)s
 LIMIT %(limit)s
 
+-- name: purge_evidence
+DELETE FROM evidence WHERE noted_at < UTC_TIMESTAMP(3) - INTERVAL %(days)s DAY
+ORDER BY noted_at LIMIT %(limit)s
+
 -- name: purge_outbox
 DELETE FROM outbox
 WHERE destination = %(destination)s AND sent_at < UTC_TIMESTAMP(3) - INTERVAL 7 DAY

@@ -51,11 +51,12 @@ class Backlog(msgspec.Struct, frozen=True):
 
 
 class Purged(msgspec.Struct, frozen=True):
-    """What one purge removed."""
+    """What one purge removed: windows, messages, rows of evidence; and whether that was all."""
 
     windows: int
     messages: int
     finished: bool
+    evidence: int = 0
 
 
 class SweepStore(Protocol):
@@ -138,7 +139,8 @@ class SweepStore(Protocol):
 
         Ledger rows and partial counts of a window go together, once its end + the greatest age of
         an event lies at or before the first open window; those of an ended generation at once.
-        Messages go a week after they were sent.
+        Evidence goes `KEPT_DAYS` after it was first noted, by the wall clock; a store without one
+        lets it go with the ledgers. Messages go a week after they were sent.
         """
         ...
 

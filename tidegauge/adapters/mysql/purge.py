@@ -1,7 +1,9 @@
-"""Purging on MySQL: what nobody compares or sends again, in small transactions, as far as it goes.
+"""Purging on MySQL: what nobody compares, sends or asks for again, as far as one sweep has time.
 
 A window is purged once no event of it is accepted any more, so that no batch reads or writes these
-rows; counts of steps that are still to be told stay. Neither shard nor frontier is locked.
+rows; counts of steps that are still to be told stay. It goes whole, in one transaction: half of it
+would look suspect to whoever compares it yet, as after the greatest age of an event was raised.
+Evidence and messages go by their own age. Neither shard nor frontier is locked.
 """
 
 from datetime import datetime
@@ -12,21 +14,26 @@ from tidegauge.adapters.mysql.queries import query
 from tidegauge.adapters.mysql.times import BEFORE_ALL, from_sql, to_sql
 from tidegauge.domain.close import CloseRules
 from tidegauge.domain.event_time import LATEST_TIME_MS
+from tidegauge.domain.evidence import KEPT_DAYS
 from tidegauge.ports import Destination, Purged
 
 MAX_WINDOWS = 200
 MAX_ROWS = 200_000
+# Of a window of five minutes there come a fifth in a minute: this keeps up with 10,000 series on
+# 100 shards.
+MAX_EVIDENCE_ROWS = 200_000
 ROWS_PER_DELETE = 20_000
 
 
 def purge(database: Database, generation: int, rules: CloseRules) -> Purged:
-    """Remove windows and messages, as many as one sweep has time for."""
+    """Remove windows, evidence and messages, as many as one sweep has time for."""
     budget = _Budget()
     for span in _spans(database, generation, rules):
         _purge_span(database, span, budget)
+    evidence = _purge_evidence(database)
     messages = [_purge_outbox(database, destination) for destination in Destination]
-    finished = not budget.spent and ROWS_PER_DELETE not in messages
-    return Purged(budget.windows, sum(messages), finished)
+    finished = not budget.spent and evidence < MAX_EVIDENCE_ROWS and ROWS_PER_DELETE not in messages
+    return Purged(budget.windows, sum(messages), finished, evidence)
 
 
 class _Span(NamedTuple):
@@ -93,12 +100,22 @@ def _purge_window(database: Database, span: _Span, window_start: datetime) -> in
     }
     with database.transaction() as cursor:
         rows = cursor.execute(query("purge_ledger"), names)
-        deleted = cursor.execute(query("purge_partial_counts"), names)
-    rows += deleted
-    while deleted == ROWS_PER_DELETE:  # nobody compares the rest with a ledger
-        with database.transaction() as cursor:
+        deleted = ROWS_PER_DELETE
+        while deleted == ROWS_PER_DELETE:
             deleted = cursor.execute(query("purge_partial_counts"), names)
+            rows += deleted
+    return rows
+
+
+def _purge_evidence(database: Database) -> int:
+    names = {"days": KEPT_DAYS, "limit": ROWS_PER_DELETE}
+    rows = 0
+    while rows < MAX_EVIDENCE_ROWS:
+        with database.transaction() as cursor:
+            deleted = cursor.execute(query("purge_evidence"), names)
         rows += deleted
+        if deleted < ROWS_PER_DELETE:
+            break
     return rows
 
 

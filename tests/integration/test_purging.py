@@ -1,0 +1,292 @@
+"""Purging is bounded, and safe at any moment: cut, killed, raced, beside those who count."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from msgspec.structs import replace as with_values
+
+from tests.support.closing import close_all
+from tests.support.cutting_proxy import cutting_proxy
+from tests.support.oracle import SIZE, Beat, Log, recount
+from tests.support.races import Crew, connection_to
+from tests.support.rows_read import rows_read
+from tests.support.worlds import BASE, CLOSE_RULES, RULES, as_tuples, records, told
+from tidegauge.adapters.mysql import purge
+from tidegauge.adapters.mysql.closing import MysqlClosing, completed_window
+from tidegauge.adapters.mysql.connection import Database
+from tidegauge.adapters.mysql.counting import MysqlCountStore
+from tidegauge.adapters.mysql.migrate import migrate
+from tidegauge.adapters.mysql.sweeping import MysqlSweepStore
+from tidegauge.domain.errors import Transient
+from tidegauge.domain.evidence import KEPT_DAYS
+from tidegauge.domain.fold import BatchCount
+from tidegauge.ports import Purged, ShardListing, StreamIdentity
+from tidegauge.settings import DatabaseAddress
+from tidegauge.steps.close import close_once
+from tidegauge.steps.collect import collect
+
+pytestmark = pytest.mark.database
+
+# Two windows stay within reach of an event, of the twelve that are counted.
+AGE = 2 * SIZE
+PURGED_RULES = with_values(RULES, max_event_age_ms=AGE)
+PURGED_CLOSE_RULES = with_values(CLOSE_RULES, max_event_age_ms=AGE)
+N_WINDOWS, N_SERIES = 12, 7
+OLD = "UPDATE evidence SET noted_at = UTC_TIMESTAMP(3) - INTERVAL 15 DAY"
+
+
+def log_of(shard: int) -> Log:
+    """Every series in every window, some of it resent, some late."""
+    log: Log = [Beat(BASE)]
+    for window in range(N_WINDOWS):
+        for series in range(N_SERIES):
+            ident = 1000 * shard + N_SERIES * window + series
+            log.append(told(window * SIZE + series, f"s{series}", ident))
+        log.append(told(window * SIZE, "s0", 1000 * shard + N_SERIES * window))
+        if window:
+            log.append(told((window - 1) * SIZE + 9, "s1", 5000 + 1000 * shard + window))
+        log.append(Beat(BASE + (window + 1) * SIZE + 60_000))
+    return log
+
+
+class World:
+    """A database in which two shards are counted."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.logs = {f"shard-{shard}": log_of(shard) for shard in range(2)}
+
+    def begin(self, database: Database, created_ms: int = 0) -> int:
+        store = MysqlCountStore(database)
+        generation = store.generation(StreamIdentity("arn:aws:kinesis:::stream/s", created_ms))
+        listing = [ShardListing(name, (), 0, 0, closed=False) for name in self.logs]
+        store.register_shards(generation, listing)
+        return generation
+
+    def count(self, database: Database, generation: int) -> None:
+        store = MysqlCountStore(database)
+        for name, log in self.logs.items():
+            collect(store, generation, name, records(name, log), PURGED_RULES)
+        close_all(store, generation, PURGED_CLOSE_RULES)
+
+    def purge(self, database: Database, generation: int) -> Purged:
+        sweeps = MysqlSweepStore(database, database, size_ms=SIZE)
+        return sweeps.purge(generation, PURGED_CLOSE_RULES)
+
+    def suspect(self, database: Database, generation: int) -> set[int]:
+        with database.transaction() as cursor:
+            return MysqlClosing(cursor, generation).suspect(BASE - SIZE, BASE + 99 * SIZE)
+
+    def resend(self, database: Database, generation: int) -> BatchCount:
+        """Put all events of the first shard on it once more, behind what it holds."""
+        store = MysqlCountStore(database)
+        log = self.logs["shard-0"]
+        again = [item for item in log if not isinstance(item, Beat)]
+        batch = records("shard-0", [*log, *again])[len(log) :]
+        return collect(store, generation, "shard-0", batch, PURGED_RULES).batch
+
+
+@pytest.fixture
+def database(fresh_database_url: str) -> Iterator[Database]:
+    """A connection to an empty database with a schema."""
+    with connection_to(fresh_database_url) as made:
+        migrate(made)
+        yield made
+
+
+@pytest.fixture
+def world(fresh_database_url: str) -> World:
+    return World(fresh_database_url)
+
+
+def one(database: Database, sql: str) -> object:
+    with database.transaction() as cursor:
+        cursor.execute(sql)
+        row = cursor.fetchone()
+        return None if row is None else row[0]
+
+
+def run(database: Database, sql: str) -> None:
+    with database.transaction() as cursor:
+        cursor.execute(sql)
+
+
+def until(database: Database, sql: str) -> object:
+    """Return what a query gives once it gives something."""
+    waiting = threading.Event()
+    for _ in range(1000):
+        found = one(database, sql)
+        if found:
+            return found
+        waiting.wait(0.01)
+    msg = f"never: {sql}"
+    raise AssertionError(msg)
+
+
+def test_evidence_goes_two_weeks_after_it_was_noted_however_old_its_window_is(
+    world: World, database: Database
+) -> None:
+    generation = world.begin(database)
+    world.count(database, generation)
+    n_rows = 2 * N_WINDOWS * N_SERIES
+    purged = world.purge(database, generation)
+    # first open: the 13th; ten have ended two windows before it
+    assert (purged.windows, purged.evidence, purged.finished) == (10, 0, True)
+    assert one(database, "SELECT COUNT(*) FROM evidence") == n_rows
+    edge = "UPDATE evidence SET noted_at = UTC_TIMESTAMP(3) - INTERVAL %d HOUR WHERE series = '%s'"
+    run(database, edge % (24 * KEPT_DAYS - 1, "s0"))
+    run(database, edge % (24 * KEPT_DAYS + 1, "s1"))
+    assert world.purge(database, generation).evidence == 2 * N_WINDOWS
+    assert one(database, "SELECT COUNT(*) FROM evidence WHERE series = 's1'") == 0
+    assert one(database, "SELECT COUNT(*) FROM evidence") == n_rows - 2 * N_WINDOWS
+
+
+def test_a_purge_of_evidence_stops_at_its_limit_reads_what_it_removes_and_goes_on(
+    world: World, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purge, "MAX_EVIDENCE_ROWS", 60)
+    monkeypatch.setattr(purge, "ROWS_PER_DELETE", 30)
+    generation = world.begin(database)
+    with database.transaction() as cursor:
+        cursor.executemany(
+            "INSERT INTO evidence (generation, series, window_start, shard_id, noted_at) VALUES"
+            " (1, %s, '2020-01-01', 'p', UTC_TIMESTAMP(3) - INTERVAL %s DAY)",
+            [(b"series-%d" % series, days) for series in range(1000) for days in (series % 28,)],
+        )
+    purged: list[Purged] = []
+    while not purged or not purged[-1].finished:
+        before = rows_read(database)
+        purged.append(world.purge(database, generation))
+        assert rows_read(database) - before < 6 * 60 + 50
+    n_old = sum(series % 28 >= KEPT_DAYS for series in range(1000))
+    assert [one.evidence for one in purged] == [60] * (n_old // 60) + [n_old % 60]
+    assert one(database, "SELECT COUNT(*) FROM evidence") == 1000 - n_old
+
+
+def test_wherever_the_wire_breaks_no_window_looks_suspect_and_nothing_counts_twice(
+    world: World, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # many statements a window, so that there is much to cut between them
+    monkeypatch.setattr(purge, "ROWS_PER_DELETE", 5)
+    address = DatabaseAddress.from_url(world.url)
+    n_cut = 0
+    with cutting_proxy(address) as proxy:
+        through = Database(lambda _: replace(address, port=proxy.port), needs_tls=lambda _: False)
+        for after in (False, True):
+            for statement in range(0, 400, 13):  # every kind of statement, at another window
+                generation = world.begin(database, 2 * statement + after)
+                world.count(database, generation)
+                run(database, OLD)
+                before = len(proxy.cut)
+                proxy.arm(statement, after=after)
+                try:
+                    world.purge(through, generation)
+                except Transient:
+                    assert world.suspect(database, generation) == set()
+                    world.purge(through, generation)
+                proxy.arm(10**9, after=False)
+                if len(proxy.cut) == before:
+                    break
+                n_cut += 1
+                assert world.suspect(database, generation) == set()
+                assert one(database, "SELECT COUNT(*) FROM evidence") == 0
+                resent = world.resend(database, generation)
+                assert resent.distinct == 0
+                assert resent.duplicates + len(resent.quarantined) == 9 * N_WINDOWS - 1
+        through.close()
+    assert n_cut > 12
+    assert {statement.split(None, 3)[2] for statement in proxy.cut if b"DELETE" in statement} >= {
+        b"partial_count",
+        b"evidence",
+    }
+    assert any(statement.startswith(b"COMMIT") for statement in proxy.cut)
+
+
+def test_a_purge_that_is_killed_within_a_window_leaves_it_whole(
+    world: World, database: Database
+) -> None:
+    generation = world.begin(database)
+    world.count(database, generation)
+    ledgers = "SELECT COUNT(*) FROM ledger"
+    n_ledgers = one(database, ledgers)
+    crew = Crew(world.url)
+    outcome: list[BaseException] = []
+
+    def be_killed(mine: Database) -> None:
+        try:
+            world.purge(mine, generation)
+        except Transient as lost:
+            outcome.append(lost)
+
+    with connection_to(world.url) as rival, rival.transaction() as cursor:
+        # the first window's ledgers are deleted by then, and not all of its counts
+        cursor.execute("SELECT * FROM partial_count WHERE series = 's6' FOR UPDATE")
+        purging = crew.start(be_killed)
+        waiting = (
+            "SELECT id FROM information_schema.processlist"
+            " WHERE db = DATABASE() AND info LIKE 'DELETE FROM partial_count%'"
+        )
+        run(database, f"KILL {until(database, waiting)}")
+        purging.join(30)
+    assert crew.failures == []
+    assert len(outcome) == 1
+    assert one(database, ledgers) == n_ledgers
+    assert world.suspect(database, generation) == set()
+    assert world.purge(database, generation).windows == 10
+    assert world.suspect(database, generation) == set()
+    assert world.resend(database, generation).distinct == 0
+
+
+def test_two_purges_beside_counting_and_closing_leave_every_count_exact(
+    world: World, database: Database
+) -> None:
+    generation = world.begin(database)
+    crew = Crew(world.url)
+    truth = recount(world.logs).rows
+
+    def deliver(name: str) -> threading.Thread:
+        batches = records(name, world.logs[name])
+
+        def work(mine: Database) -> None:
+            store = MysqlCountStore(mine)
+            for start in range(0, len(batches), 3):
+                batch = batches[max(0, start - 2) : start + 3]
+                crew.again(
+                    lambda b=batch: void(  # type: ignore[misc]
+                        collect(store, generation, name, b, PURGED_RULES)
+                    )
+                )
+
+        return crew.start(work)
+
+    def close(mine: Database) -> None:
+        void(close_once(MysqlCountStore(mine), generation, PURGED_CLOSE_RULES))
+
+    # evidence of windows that are still counted is old at once: purges meet batches in its rows
+    crew.loop(lambda mine: lambda: run(mine, OLD))
+    for _ in range(2):
+        crew.loop(lambda mine: lambda: void(world.purge(mine, generation)))
+    crew.loop(lambda mine: lambda: close(mine))
+    deliveries = [deliver(name) for name in world.logs]
+    for delivery in deliveries:
+        delivery.join(60)
+    crew.finish(timeout_s=30)
+    assert crew.failures == []
+    close_all(MysqlCountStore(database), generation, PURGED_CLOSE_RULES)
+    with database.transaction() as cursor:
+        cursor.execute(
+            "SELECT series, window_start, revision, step, count, late, quality"
+            " FROM completed_window"
+        )
+        rows = [completed_window(generation, row) for row in cursor.fetchall()]
+    assert as_tuples(rows) == truth
+    assert world.suspect(database, generation) == set()
+    run(database, OLD)
+    world.purge(database, generation)
+    assert one(database, "SELECT COUNT(*) FROM evidence") == 0
+
+
+def void(_: object) -> None:
+    """Let a function be called for what it does."""
