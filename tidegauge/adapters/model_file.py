@@ -11,7 +11,7 @@ import os
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from tidegauge.domain.linear_model import LinearModel
 from tidegauge.ports import Scores
 
 MEMBER = "model.json"
+_EXTENDED_HEADERS = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE}
 
 # A model of 31 weights is about 2 KB. A file beyond these is a mistake or an attack.
 MAX_PACKED_BYTES = 1024 * 1024
@@ -130,21 +131,37 @@ def _unzipped(packed: bytes) -> bytes:
 
 
 def _only_member(tar_bytes: bytes) -> bytes:
-    try:
-        with tarfile.open(fileobj=io.BytesIO(tar_bytes), mode="r:") as tar:
-            members = tar.getmembers()
-            names = [member.name for member in members]
-            # A sparse file is a regular one to tarfile, and may claim terabytes of zeros.
-            if names != [MEMBER] or not members[0].isreg() or members[0].issparse():
-                found = ", ".join(repr(name[:100]) for name in names[:5]) or "nothing"
-                msg = f"it must hold the plain file {MEMBER} and nothing else, not {found}"
-                raise InvalidInput(msg)
-            stream = tar.extractfile(members[0])
-            content = stream.read() if stream else b""
-    except (tarfile.TarError, ValueError) as error:  # headers of sparse files are not checked
-        msg = f"it is not a whole tar file: {error}"
-        raise InvalidInput(msg) from error
-    if len(content) != members[0].size:
+    found = list(_members(tar_bytes))
+    names = [member.name for member, _ in found]
+    if names != [MEMBER] or found[0][0].type not in {tarfile.REGTYPE, tarfile.AREGTYPE}:
+        said = ", ".join(repr(name) for name in names[:5]) or "nothing"
+        msg = f"it must hold the plain file {MEMBER} and nothing else, not {said}"
+        raise InvalidInput(msg)
+    ((member, content),) = found
+    if len(content) != member.size:
         msg = f"{MEMBER} is cut short"
         raise InvalidInput(msg)
     return content
+
+
+def _members(tar_bytes: bytes) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+    """Yield the headers of a tar, and what is there of each one's content.
+
+    `TarFile` believes extended headers, which may claim terabytes of zeros, sizes that no integer
+    holds, or sizes below zero that lead back to what was read. A model needs none: they are passed
+    over.
+    """
+    place = 0
+    while (header := tar_bytes[place : place + tarfile.BLOCKSIZE]).strip(b"\0"):
+        try:
+            member = tarfile.TarInfo.frombuf(header, "utf-8", "backslashreplace")
+        except tarfile.TarError as error:
+            msg = f"it is not a whole tar file: {error}"
+            raise InvalidInput(msg) from error
+        if member.size < 0:
+            msg = "it is not a whole tar file: a size is below zero"
+            raise InvalidInput(msg)
+        place += tarfile.BLOCKSIZE
+        if member.type not in _EXTENDED_HEADERS:
+            yield member, tar_bytes[place : place + member.size]
+        place += -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
