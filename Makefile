@@ -1,6 +1,6 @@
 # Needs make and Python 3.11 or newer; everything else is set up under .tidegauge and .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt check test unit build run live down status invoke e2e constraints
+.PHONY: help setup fmt check test unit fuzz build run live down status invoke e2e constraints
 SHELL := /bin/sh
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -15,6 +15,8 @@ BIN := .venv/bin
 UNIT := -m pytest -q -n 2 --doctest-modules tidegauge tests/unit tests/property
 UV := .tidegauge/envs/uv/bin/uv
 LOCAL := $(BIN)/python -m embedded
+FUZZ := .tidegauge/envs/fuzz
+FUZZ_SECONDS ?= 20
 EXPORT := $(UV) export --quiet --frozen --no-dev --no-hashes --no-annotate --no-header \
 	--no-emit-project --extra mysql --extra lambda --extra judge --no-emit-package botocore
 
@@ -51,6 +53,12 @@ test: setup ## all tests; sets up the servers that they need
 
 unit: setup ## unit and property tests alone: no servers
 	$(BIN)/python $(UNIT)
+
+fuzz: setup ## hostile bytes for every reader, led by coverage: FUZZ_SECONDS=60 make fuzz
+	@UV_PROJECT_ENVIRONMENT=$(FUZZ) $(UV) sync --frozen --quiet --python "$(PYTHON)" \
+	--no-default-groups --extra cli --group fuzz
+	@$(FUZZ)/bin/python -m tests.fuzz --seconds "$(FUZZ_SECONDS)" \
+	$(if $(TARGET),--target "$(TARGET)") $(if $(REPLAY),--replay "$(REPLAY)")
 
 e2e: setup ## the deployed stack from the stream to the alert
 	$(BIN)/python -m pytest -q tests/e2e
