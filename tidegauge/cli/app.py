@@ -9,6 +9,7 @@ from tidegauge.cli.database import register as register_database
 from tidegauge.cli.doctor import register as register_doctor
 from tidegauge.cli.live import register as register_live
 from tidegauge.cli.local import register as register_local
+from tidegauge.cli.quarantine import register as register_quarantine
 from tidegauge.cli.replay import register as register_replay
 from tidegauge.cli.simulate import register as register_simulate
 
@@ -27,6 +28,7 @@ register_simulate(app)
 register_database(app)
 register_doctor(app)
 register_alert(app)
+register_quarantine(app)
 
 
 def _fill_paragraphs(commands: typer.Typer) -> None:
