@@ -1,6 +1,7 @@
 -- Certificates: where in each shard a count comes from, and what became of what was set aside.
 -- All times are UTC, `noted_at` too: our sessions run in UTC. It is the wall clock's time of the
 -- row's first writing; quarantine's is NULL for what was set aside before it was kept.
+-- Evidence is in order of windows, so that what is written and purged together lies together.
 
 CREATE TABLE IF NOT EXISTS evidence (
   generation INT UNSIGNED NOT NULL,
@@ -13,7 +14,7 @@ CREATE TABLE IF NOT EXISTS evidence (
   late BIGINT UNSIGNED NOT NULL DEFAULT 0,
   duplicates BIGINT UNSIGNED NOT NULL DEFAULT 0,
   noted_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
-  PRIMARY KEY (generation, series, window_start, shard_id),
+  PRIMARY KEY (generation, window_start, series, shard_id),
   KEY by_age (noted_at)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
 

@@ -42,7 +42,7 @@ def add_evidence(
         for (window_ms, series), one in evidence.items()
     ]
     # one order for every writer, so that two of them never wait for each other in a circle
-    rows.sort(key=lambda row: (row["series"], row["window_start"]))
+    rows.sort(key=lambda row: (row["window_start"], row["series"]))
     if rows:
         cursor.executemany(query("add_evidence"), rows)
 
