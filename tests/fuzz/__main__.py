@@ -14,6 +14,7 @@ import sys
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from tests.fuzz.targets import TARGETS
@@ -161,7 +162,8 @@ def _run(arguments: list[str], log: Path, seconds: int) -> int | None:
     command = [sys.executable, "-m", "tests.fuzz.engine", *arguments]
     # One thread for numpy: each would reserve address space of its own.
     told = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-    with log.open("wb") as output:
+    with log.open("wb") as output, TemporaryDirectory() as scratch:
+        told["TMPDIR"] = scratch  # libFuzzer ends a process without its last wishes
         try:
             return subprocess.run(  # noqa: S603  (our own module, no shell)
                 command,

@@ -6,6 +6,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -40,12 +41,18 @@ _READ_LINES = 20_000  # a few bytes may unpack to millions, of which more say no
 def fuzz_fixture(data: bytes) -> None:
     """Read a file of these bytes twice: refused in a sentence, or the same both times."""
     content, manifest = _file_of(data)
-    with tempfile.TemporaryDirectory(prefix="tidegauge-fuzz-") as folder:
-        path = Path(folder) / "f"
-        path.write_bytes(content)
-        if manifest is not None:
-            manifest_path(path).write_bytes(manifest)
-        assert _outcome(path) == _outcome(path)
+    path = Path(_folder().name) / "f"
+    path.write_bytes(content)
+    manifest_path(path).unlink(missing_ok=True)
+    if manifest is not None:
+        manifest_path(path).write_bytes(manifest)
+    assert _outcome(path) == _outcome(path)
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Make one folder for all files: to make and remove it costs more than to read a file."""
+    return tempfile.TemporaryDirectory(prefix="tidegauge-fuzz-", ignore_cleanup_errors=True)
 
 
 def _file_of(data: bytes) -> tuple[bytes, bytes | None]:

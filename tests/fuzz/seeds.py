@@ -57,7 +57,9 @@ def envelopes() -> list[bytes]:
     """Return events as EventBridge delivers them, and a schedule's."""
     sample = (FIXTURES / "payloads" / "eventbridge-envelope.json").read_bytes()
     scheduled = {**json.loads(sample), "detail-type": "Scheduled Event", "detail": {}}
-    return [sample, json.dumps(scheduled).encode(), b'{"time":"2013-02-08T12:00:00Z"}']
+    halved = {**json.loads(sample), "detail": {"name": "\ud800", "n": 10**30}}
+    others = (scheduled, halved, {"time": "2013-02-08T12:00:00Z"})
+    return [sample, *(json.dumps(each).encode() for each in others)]
 
 
 def records() -> list[bytes]:

@@ -24,14 +24,14 @@ class Target(NamedTuple):
 
 
 TARGETS = {
-    "decode": Target(fuzz_decode, seeds.records, 16_384),
-    "batch": Target(fuzz_batch, seeds.batches, 16_384),
+    "decode": Target(fuzz_decode, seeds.records, 4_096),
+    "batch": Target(fuzz_batch, seeds.batches, 8_192),
     "time": Target(fuzz_time, seeds.times, 64),
     "heartbeat": Target(fuzz_heartbeat, seeds.heartbeats, 8_192),
     "envelope": Target(fuzz_envelope, seeds.envelopes, 8_192),
     "lambda": Target(fuzz_lambda_event, seeds.lambda_events, 8_192),
     "doorbell": Target(fuzz_doorbell, seeds.doorbells, 8_192),
-    "frames": Target(fuzz_frames, seeds.records, 8_192),
+    "frames": Target(fuzz_frames, seeds.records, 4_096),
     "fixture": Target(fuzz_fixture, seeds.fixtures, 1_024),
     "model": Target(fuzz_model, seeds.models, 12_288),
 }

@@ -15,7 +15,7 @@ from tidegauge.domain.event_time import EARLIEST_TIME_MS, LATEST_TIME_MS
 from tidegauge.steps.predict import read_doorbell
 
 
-def _as_lambda_reads(data: bytes) -> Any:
+def _as_lambda_reads(data: bytes | str) -> Any:
     """Return what Lambda's runtime makes of a payload; None where it would refuse it."""
     try:
         return json.loads(data)
@@ -43,14 +43,15 @@ def fuzz_envelope(data: bytes) -> None:
 
 def fuzz_lambda_event(data: bytes) -> None:
     """Hand over Lambda's event, or keep it where a mapping keeps the batches it gave up on."""
-    event = _as_lambda_reads(data)
+    payload = data.decode(errors="replace")
+    event = _as_lambda_reads(payload)
     batches = _batches_of(event)
     if batches:
         assert sum(len(batch.records) for batch in batches) == len(event["Records"])
     failed_batch_in(data)
     kept = {
         "KinesisBatchInfo": {"shardId": batches[0].shard_id if batches else "", "streamArn": "a"},
-        "payload": data.decode(errors="replace"),
+        "payload": payload,
     }
     failed = failed_batch_in(json.dumps(kept).encode())
     if failed is not None:

@@ -9,9 +9,9 @@ from tests.support.hostile_bytes import changed, events, fields, odd_values
 
 quickly = settings(max_examples=50, deadline=None)  # a busy machine is no fault of the code
 
-_KINESIS = {
+_KINESIS: dict[str, tuple[str | float, ...]] = {
     "sequenceNumber": ("7", "-7", "1_0", "\u0663"),
-    "approximateArrivalTimestamp": ("1",),
+    "approximateArrivalTimestamp": (1360324800.5, 0, -1e9, 1e300),
     "partitionKey": ("k", ""),
     "data": ("aGk=", "a", "\u00e9"),
 }
