@@ -52,9 +52,14 @@ SELECT COUNT(*), COALESCE(TIMESTAMPDIFF(SECOND, MIN(created_at), UTC_TIMESTAMP(3
    ORDER BY id LIMIT %(limit)s)
 ) AS unsent
 
+-- What is settled helps nobody. Of the newest that are held, so that neither old ones nor those of
+-- another stream are read without end.
 -- name: status_quarantine
 SELECT reason, COUNT(*) FROM (
-  SELECT reason FROM quarantine WHERE generation = %(generation)s LIMIT %(limit)s
+  SELECT newest.reason FROM (
+    SELECT generation, reason FROM quarantine FORCE INDEX (by_state)
+    WHERE state = 'held' ORDER BY id DESC LIMIT %(looked_at)s
+  ) AS newest WHERE newest.generation = %(generation)s LIMIT %(limit)s
 ) AS some GROUP BY reason ORDER BY reason
 
 -- name: status_server

@@ -222,6 +222,8 @@ def test_what_waits_and_what_was_set_aside_are_counted_no_further_than_is_worth_
     assert snapshot.unsent == MANY
     assert 900_000 <= snapshot.unsent_age_ms < 1_000_000
     assert snapshot.quarantined == {"bad_time": 1, "empty": 1}
+    world.execute("UPDATE quarantine SET state = 'discarded' WHERE reason = 'empty'")
+    assert world.seen().quarantined == {"bad_time": 1}  # what is settled helps nobody
 
 
 def test_a_message_that_was_sent_waits_no_more(world: World) -> None:

@@ -152,7 +152,7 @@ def _waiting_lines(health: Health) -> Iterator[Line]:
             f"{reason} {count:,}" for reason, count in sorted(health.quarantined.items())
         )
         many = " (the first thousand)" if sum(health.quarantined.values()) >= MANY else ""
-        yield Line("", f"set aside: {told}{many}", "the table quarantine, which holds the bytes")
+        yield Line("", f"set aside: {told}{many}", "`tidegauge quarantine list`")
 
 
 def _time(time_ms: int) -> str:

@@ -8,6 +8,7 @@ from tidegauge.adapters.mysql.times import from_sql
 from tidegauge.domain.count import Quality
 from tidegauge.domain.fold import NO_FENCE
 from tidegauge.domain.snapshot import MANY, Loss, SeriesSnapshot, ShardSnapshot, Snapshot
+from tidegauge.ports.quarantine import MAX_LOOKED_AT
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
@@ -69,7 +70,7 @@ class MysqlSnapshots:
             series=list(series.values()),
             unsent=min(unsent, MANY),
             unsent_age_ms=max(0, unsent_seconds) * 1000,
-            quarantined=dict(rows("status_quarantine", limit=MANY)),
+            quarantined=dict(rows("status_quarantine", looked_at=MAX_LOOKED_AT, limit=MANY)),
         )
 
 
