@@ -5,6 +5,8 @@ from inspect import cleandoc
 import typer
 
 from tidegauge.cli.alert import register as register_alert
+from tidegauge.cli.audit import register as register_audit
+from tidegauge.cli.chaos import register as register_chaos
 from tidegauge.cli.database import register as register_database
 from tidegauge.cli.doctor import register as register_doctor
 from tidegauge.cli.live import register as register_live
@@ -28,7 +30,9 @@ register_simulate(app)
 register_database(app)
 register_doctor(app)
 register_alert(app)
+register_chaos(app)
 register_quarantine(app)
+register_audit(app)
 
 
 def _fill_paragraphs(commands: typer.Typer) -> None:

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tidegauge.domain.errors import InvalidInput
+from tidegauge.settings import StreamSettings, WindowSettings, variable_names
 from tidegauge.steps.health import RULE_VARIABLES
 
 if TYPE_CHECKING:
     from embedded.local import LocalStack, Running
 
 RUN, LIVE = "make run", "make live"
+# What functions are set to that commands must go by as well.
+_SHARED = {*RULE_VARIABLES, *variable_names(WindowSettings), *variable_names(StreamSettings)}
 
 
 class Reached(msgspec.Struct, frozen=True):
@@ -83,7 +86,7 @@ def reached_in(name: str, running: "Running") -> Reached:
         deployed = session.functions.get_function_configuration(FunctionName=sweep)
         there = deployed.get("Environment", {}).get("Variables", {})
         secret = session.secrets.get_secret_value(SecretId=there.get("DATABASE_SECRET_ARN", ""))
-    rules = {name: there[name] for name in RULE_VARIABLES if name in there}
+    rules = {name: there[name] for name in _SHARED if name in there}
     variables = {
         **rules,
         **running.environment,
