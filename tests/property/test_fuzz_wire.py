@@ -7,20 +7,22 @@ from tests.fuzz import seeds
 from tests.fuzz.wire import fuzz_doorbell, fuzz_envelope, fuzz_lambda_event
 from tests.support.hostile_bytes import changed, events, fields, odd_values
 
-quickly = settings(max_examples=50, deadline=None)  # a busy machine is no fault of the code
+quickly = settings(max_examples=80, deadline=None)  # a busy machine is no fault of the code
 
+# Sound values stand more than once, so that one odd one meets sound neighbours.
 _KINESIS: dict[str, tuple[str | float, ...]] = {
-    "sequenceNumber": ("7", "-7", "1_0", "\u0663"),
-    "approximateArrivalTimestamp": (1360324800.5, 0, -1e9, 1e300),
+    "sequenceNumber": ("7", "8", "-7", "1_0", "\u0663"),
+    "approximateArrivalTimestamp": (1360324800.5, 0, 1e300),
     "partitionKey": ("k", ""),
-    "data": ("aGk=", "a", "\u00e9"),
+    "data": ("aGk=", "", "\u00e9"),
 }
-_RECORD = fields(_KINESIS, [*_KINESIS, "encryptionType"]).map(
+_RECORD = fields(_KINESIS, ["partitionKey", "encryptionType"]).map(
     lambda kinesis: b'{"eventID":"s:1","kinesis":%b}' % kinesis
 )
-_RECORDS = st.lists(_RECORD | odd_values(), max_size=3).map(
+_RECORDS = st.lists(_RECORD, min_size=1, max_size=2).map(
     lambda records: b'{"Records":[%b]}' % b",".join(records)
 )
+_ODD_RECORDS = odd_values().map(lambda value: b'{"Records":%b}' % value)
 
 
 @quickly
@@ -30,7 +32,7 @@ def test_any_envelope_is_refused_in_a_sentence_or_put_as_one_part(data: bytes) -
 
 
 @quickly
-@given(_RECORDS | changed(seeds.lambda_events()))
+@given(_RECORDS | _ODD_RECORDS | changed(seeds.lambda_events()))
 def test_any_invocation_is_refused_in_a_sentence_or_read_whole(data: bytes) -> None:
     fuzz_lambda_event(data)
 
