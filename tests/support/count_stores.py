@@ -65,6 +65,7 @@ class MemoryStores:
         self.counts = MemoryCountStore()
         self.outbox = self.counts
         self.sweeps = MemorySweepStore(self.counts)
+        self._quarantines: dict[str, QuarantineStore] = {}
 
     def fresh(self) -> CountStore:
         return self.counts
@@ -76,7 +77,8 @@ class MemoryStores:
         return self.sweeps
 
     def quarantine(self, stream_name: str) -> QuarantineStore:
-        return MemoryQuarantine(self.counts, stream_name)
+        made = MemoryQuarantine(self.counts, stream_name)
+        return self._quarantines.setdefault(stream_name, made)
 
     def close(self) -> None:
         pass
