@@ -43,7 +43,7 @@ class Seen(NamedTuple):
 def main() -> int:
     """Return 0 where nothing was found, 1 where something was, 2 where the command is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=20, help="for each target")
+    parser.add_argument("--seconds", type=_at_least_one, default=20, help="for each target")
     parser.add_argument("--target", choices=list(TARGETS), help="this one alone")
     parser.add_argument("--replay", type=Path, help="run a target on this file, once")
     asked = parser.parse_args()
@@ -54,7 +54,17 @@ def main() -> int:
     if find_spec("atheris") is None:
         return _without_atheris()
     names = [asked.target] if asked.target else list(TARGETS)
-    return _fuzz(names, asked.seconds)
+    try:
+        return _fuzz(names, asked.seconds)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _at_least_one(text: str) -> int:
+    seconds = int(text)
+    if seconds < 1:  # libFuzzer takes 0 for no end
+        raise ValueError(text)
+    return seconds
 
 
 def _replay(name: str, path: Path) -> int:
@@ -71,8 +81,9 @@ def _replay(name: str, path: Path) -> int:
 def _without_atheris() -> int:
     here = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     sys.stderr.write(
-        f"make fuzz: atheris has no wheel for {here}, so nothing was fuzzed with coverage; the"
-        " property tests ran the same targets (Linux on x86-64 with Python 3.11 to 3.14 has one)\n"
+        f"nothing was fuzzed: atheris is not installed for {here}. `make fuzz` installs it where it"
+        " has wheels, which is Python 3.11 to 3.14 on Linux x86_64; the property tests run the same"
+        " targets everywhere\n"
     )
     return 1 if os.environ.get("CI") else 0
 
@@ -111,12 +122,12 @@ def _how_to_go_on(name: str, seen: Seen) -> str:
         return f"{name}: the process ended without a saved input; see {seen.log}\n"
     place = os.path.relpath(seen.found)
     return (
-        f"{name}: {_last_words(seen.log)}\n  input: {place}\n"
+        f"{name}: {last_words(seen.log)}\n  input: {place}\n"
         f"  again: make fuzz TARGET={name} REPLAY={place}\n"
     )
 
 
-def _last_words(log: Path) -> str:
+def last_words(log: Path) -> str:
     """Return the line that names what was raised, or what libFuzzer says instead."""
     lines = log.read_text(errors="replace").splitlines()
     told = [line for line in lines if re.match(r"[A-Za-z.]+(Error|Exception|Rejected)\b", line)]
@@ -147,10 +158,10 @@ def _fuzz_one(name: str, seconds: int) -> Seen:
     told = log.read_text(errors="replace")
     found = sorted(set(folder.glob("found-*")) - before)
     return Seen(
-        executions=_number(r"stat::number_of_executed_units: +(\d+)", told),
-        per_second=_number(r"stat::average_exec_per_sec: +(\d+)", told),
-        features=_number(r" ft: (\d+)", told),
-        peak_mb=_number(r"stat::peak_rss_mb: +(\d+)", told),
+        executions=last_number(r"stat::number_of_executed_units: +(\d+)", told),
+        per_second=last_number(r"stat::average_exec_per_sec: +(\d+)", told),
+        features=last_number(r" ft: (\d+)", told),
+        peak_mb=last_number(r"stat::peak_rss_mb: +(\d+)", told),
         found=found[0] if found else None,
         failed=code != 0 or bool(found),
         log=log,
@@ -179,7 +190,7 @@ def _run(arguments: list[str], log: Path, seconds: int) -> int | None:
             return None
 
 
-def _number(pattern: str, text: str) -> int:
+def last_number(pattern: str, text: str) -> int:
     """Return the last number that a pattern finds."""
     found = re.findall(pattern, text)
     return int(found[-1]) if found else 0
