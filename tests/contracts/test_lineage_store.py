@@ -82,6 +82,23 @@ def test_two_quick_splits_pass_on_what_the_one_between_was_given(stores: Stores)
     assert line.close() == [(0, 1, 1, "complete"), (1, 1, 0, "complete")]
 
 
+def test_a_drained_shard_counts_nothing_more_whoever_still_holds_its_records(
+    stores: Stores,
+) -> None:
+    # given up by the mapping, or fetched before the shard expired: told as lost, and never counted
+    # for a window that is told already
+    line = Line(stores).listing("p", "c<p")
+    line.count("p", [Beat(BASE), told(1, "a", 1)])
+    stores.sweeps.note_skipped(line.generation, "p", 9)
+    assert line.drain("p")
+    late = line.count("p", [told(2, "a", 2), beat(5)])
+    assert late.skipped
+    assert (late.batch.distinct, late.closes) == (0, False)
+    assert line.stream_time("p") == 0
+    line.count("c", [beat(1)])
+    assert line.close() == [(0, 1, 1, "complete")]
+
+
 def test_children_of_a_parent_without_any_heartbeat_start_without_stream_time(
     stores: Stores,
 ) -> None:

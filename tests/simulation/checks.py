@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from tests.simulation.truth import HEARTBEAT, Item, Row, items_in, recount, told
-from tests.simulation.world import CLOCK, World
+from tests.simulation.truth import CLOCK, HEARTBEAT, Item, Row, items_in, recount, told
+from tests.simulation.world import World
 from tidegauge.domain.announcement import read_announcement
 from tidegauge.domain.count import CompletedWindow, Quality
 from tidegauge.domain.event_time import format_time, parse_time_ms
@@ -153,15 +153,16 @@ class _Generation:
         last = self._last()
         lost = list(self._lost())
         unmarked = []
-        for place, since in lost:
+        for place, since, given_up, is_counted in lost:
             row = last.get(place)
-            if row is None or place[0] < since:
+            if row is None or is_counted or (place[0] < since and not given_up):
                 continue
             if row.quality not in (Quality.GAP, Quality.PARTIAL):
                 unmarked.append(f"{_place(place)} lost an event and is told as {row.quality}")
         if unmarked:
             yield Finding("gaps", _some(unmarked))
-        begin = min((min(since, window) for (window, _), since in lost), default=None)
+        begins = [min(place[0], since) for place, since, *_ in lost]
+        begin = min([*begins, *self._given_up()], default=None)
         for row in self.rows:
             if row.quality is Quality.SUSPECT:
                 yield Finding("quality", f"{_name(row)} is told as suspect")
@@ -171,11 +172,12 @@ class _Generation:
                 yield Finding("gaps", f"{_name(row)} is told as a gap before anything was lost")
                 return
 
-    def _lost(self) -> Iterator[tuple[tuple[int, str], int]]:
-        """Yield the place of each lost item, and the first window that its loss is known from.
+    def _lost(self) -> Iterator[tuple[tuple[int, str], int, bool, bool]]:
+        """Yield the place of each item that was not read, and what is known of it.
 
-        A heartbeat has no series. A batch that was given up on is known whole, late events too.
-        What was put twice and counted once is not lost.
+        That is: the first window that was open behind what was read before it; whether the mapping
+        gave up on it, so that all its windows are known; whether it was counted from another record
+        all the same. A heartbeat's place has a series of no event.
         """
         size = self.rules.size
         counted = set().union(*(shard.seen for shard in self.truth.shards.values()))
@@ -192,8 +194,16 @@ class _Generation:
                 given_up = record.sequence_number in self.world.losses.given_up
                 for series, ident, time, _ in items_in(record.data):
                     window = time // size * size
-                    if series != "bad" and (window, ident) not in counted:
-                        yield (window, series), 0 if given_up else since
+                    if series != "bad":
+                        is_counted = (window, ident) in counted
+                        yield (window, series), since, given_up, is_counted
+
+    def _given_up(self) -> Iterator[int]:
+        """Yield the windows of what the mapping gave up on, read later all the same or not."""
+        for record in (record for log in self.accepted.values() for record in log):
+            if record.sequence_number in self.world.losses.given_up:
+                for _, _, time, _ in items_in(record.data):
+                    yield time // self.rules.size * self.rules.size
 
     def _open_after(self, shard_id: str, kept: list[Record]) -> int:
         """Return the first window that a shard leaves open after what was read of it so far."""

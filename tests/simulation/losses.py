@@ -5,9 +5,16 @@ from collections.abc import Callable, Sequence
 
 from tests.simulation.faults import Fault, Plan
 from tests.simulation.stream import SimulatedStream
-from tests.simulation.truth import HEARTBEAT, items_in
+from tests.simulation.truth import CLOCK, HEARTBEAT, items_in
 from tidegauge.domain.record import Record
 from tidegauge.ports import FailedBatch
+
+
+def _is_beat_of(shard_id: str, record: Record) -> bool:
+    return any(
+        kind == HEARTBEAT and source == CLOCK and meant == shard_id
+        for kind, source, _, meant in items_in(record.data)
+    )
 
 
 class Losses:
@@ -56,13 +63,13 @@ class Losses:
             self._made_anew()
 
     def _trim(self) -> None:
-        """Let retention take what is unread of a shard up to a heartbeat, which proves it."""
+        """Let retention take what is unread of a shard up to a heartbeat, whose loss is proven."""
         shard = self._chance.choice(list(self._stream.all.values()))
         read = self._position(shard.shard_id)
         unread = [
             place
             for place, record in enumerate(shard.log)
-            if record.sequence_number > read and items_in(record.data)[0][0] == HEARTBEAT
+            if record.sequence_number > read and _is_beat_of(shard.shard_id, record)
         ]
         if unread:
             self._plan.strikes(Fault.TRIMMED, self._chance, 1.0)

@@ -116,6 +116,7 @@ class _Stale:
         self._batch = batch
         self._ledgers = ledgers
         self.state = state
+        self.drained = batch.drained
 
     def known(self, windows: Set[int]) -> Mapping[int, Set[int]]:
         return {window: self._ledgers.get(window, set()) for window in windows}

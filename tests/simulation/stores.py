@@ -141,6 +141,10 @@ class Collecting:
     def state(self) -> ShardState:
         return self._before
 
+    @property
+    def drained(self) -> bool:
+        return self._inner.drained
+
     def known(self, windows: Set[int]) -> Mapping[int, Set[int]]:
         self._process.at(Point.READ, "collect")
         number = self._numbers.get(self._shard, 0)

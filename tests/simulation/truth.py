@@ -20,6 +20,7 @@ Item = tuple[str, str, int, str]  # kind or series, id or source, time, and a he
 
 BAD = ("bad", "", 0, "")
 HEARTBEAT = "tidegauge.heartbeat"
+CLOCK = "/clock"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from tests.simulation.losses import Losses
 from tests.simulation.mapping import Mapping
 from tests.simulation.stores import ProcessStore, ProcessSweeps
 from tests.simulation.stream import SimulatedStream
-from tests.simulation.truth import Rules
+from tests.simulation.truth import CLOCK, Rules
 from tidegauge.domain.close import CloseRules
 from tidegauge.domain.decode import SeriesBy
 from tidegauge.domain.errors import Transient
@@ -26,7 +26,6 @@ from tidegauge.steps.close import close_once
 from tidegauge.steps.count_stream import StreamCounter
 from tidegauge.steps.sweep import Sweep
 
-CLOCK = "/clock"
 BASE_MS = 1_700_000_400_000  # the start of a window of any length that a world has
 MINUTE_MS = 60_000
 N_ENVIRONMENTS = 3

@@ -135,6 +135,15 @@ def test_a_recreated_stream_is_noticed_after_ten_quiet_seconds(world: World) -> 
     assert again.collected.batch.distinct == 1  # on the old one it would be a duplicate
 
 
+def test_a_recreated_stream_is_noticed_after_the_clock_was_set_back(world: World) -> None:
+    world.clock.time_ms += 10 * QUIET_MS
+    world.counter.count("shard-0", [event(7)])
+    world.stream.created_ms = 2
+    world.clock.time_ms -= 9 * QUIET_MS  # how long it was quiet, nobody knows
+    again = world.counter.count("shard-0", [replace(event(7), sequence_number=8)])
+    assert again.collected.batch.distinct == 1
+
+
 def test_a_recreated_stream_is_noticed_before_a_whole_batch_is_skipped(world: World) -> None:
     world.counter.count("shard-0", [event(7)])
     world.stream.created_ms = 2

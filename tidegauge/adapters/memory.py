@@ -234,6 +234,10 @@ class _Collecting:
     def state(self) -> ShardState:
         return self._shard.line.state
 
+    @property
+    def drained(self) -> bool:
+        return self._shard.line.drained
+
     def known(self, windows: Set[int]) -> Mapping[int, Set[int]]:
         return self._held.known(self._shard_id, windows)
 

@@ -72,6 +72,11 @@ class CollectTransaction(Protocol):
         """Return the shard's row as it stood when it was locked."""
         ...
 
+    @property
+    def drained(self) -> bool:
+        """Return whether the shard is drained: what was not counted of it is told as lost."""
+        ...
+
     def known(self, windows: Set[int]) -> Mapping[int, Set[int]]:
         """Return the keys that the ledgers of the shard and its ancestors hold, by window start."""
         ...

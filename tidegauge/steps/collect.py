@@ -58,6 +58,10 @@ def collect(
     windows = windows_touched(records, size_ms=rules.size_ms)
     with store.collecting(generation, shard_id) as transaction:
         before = transaction.state
+        if transaction.drained:
+            # somebody fetched these before they expired, or goes on after a batch was given up: its
+            # children have started, and what is counted now nobody would ever be told of
+            records, windows = (), set()
         known = transaction.known(windows)
         batch = count_batch(before, records, known, rules, shard_id=shard_id)
         if batch.first_sequence_number is not None:

@@ -109,8 +109,9 @@ class StreamCounter:
         return 0 if arrival_ms is None else max(0, self._last_batch_ms - arrival_ms)
 
     def _collect(self, shard_id: str, records: Sequence[DecodedRecord]) -> Collected:
-        # a stream that was recreated under its name looks like the old one until it is asked
-        quiet = self._clock.now_ms() - self._last_batch_ms >= QUIET_MS
+        # a stream that was recreated under its name looks like the old one until it is asked; a
+        # clock that was set back tells nothing of how long it was quiet
+        quiet = not 0 <= self._clock.now_ms() - self._last_batch_ms < QUIET_MS
         generation = self._generation
         if generation is None or quiet:
             generation = self._ask_generation()

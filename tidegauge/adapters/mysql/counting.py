@@ -130,6 +130,10 @@ class _Collecting:
     def state(self) -> ShardState:
         return self._state
 
+    @property
+    def drained(self) -> bool:
+        return self._line.drained
+
     def known(self, windows: Set[int]) -> Mapping[int, Set[int]]:
         trusted = self._warm.trusted(
             self._shard, fence=self._state.fence, ledger_number=self._ledger_number
