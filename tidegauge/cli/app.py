@@ -9,6 +9,7 @@ from tidegauge.cli.audit import register as register_audit
 from tidegauge.cli.chaos import register as register_chaos
 from tidegauge.cli.database import register as register_database
 from tidegauge.cli.doctor import register as register_doctor
+from tidegauge.cli.explain import register as register_explain
 from tidegauge.cli.live import register as register_live
 from tidegauge.cli.local import register as register_local
 from tidegauge.cli.quarantine import register as register_quarantine
@@ -33,6 +34,7 @@ register_alert(app)
 register_chaos(app)
 register_quarantine(app)
 register_audit(app)
+register_explain(app)
 
 
 def _fill_paragraphs(commands: typer.Typer) -> None:
