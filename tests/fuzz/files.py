@@ -105,7 +105,7 @@ def _bare(fixture: Fixture) -> Iterator[int]:
         assert block.lines
         number += len(block.lines)
         read_bytes = block.read_bytes
-        for line in block.lines[:_READ_LINES]:
+        for line in [line for line in block.lines if line][:_READ_LINES]:
             if not isinstance(line, OverlongLine):
                 assert b"\n" not in line
                 yield hash(line)

@@ -274,7 +274,8 @@ def _kind_of(path: Path, told: FixtureKind | None) -> FixtureKind:
 
 def _probed(path: Path) -> Iterator[bytes | OverlongLine]:
     for block in blocks(path, max_line_bytes=_MAX_BARE_LINE_BYTES):
-        for line in block.lines:
+        # A small file may unpack to millions of empty ones.
+        for line in [line for line in block.lines if line]:
             if isinstance(line, OverlongLine) or line.strip(_WHITE_SPACE):
                 yield line
 
