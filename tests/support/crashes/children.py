@@ -1,10 +1,9 @@
 """Worker processes as a test sees them: started, heard, told, and ended whatever happens."""
 
+import multiprocessing
 import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,57 +13,46 @@ from pathlib import Path
 import msgspec
 
 from tests.support.crashes.fates import Fate, Word
+from tests.support.crashes.process import Part, play
 from tidegauge.domain.errors import Transient
 
-ROOT = Path(__file__).resolve().parents[3]
 PATIENCE_SECONDS = 60.0
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload([play.__module__])
 
 
 class Child:
     """One worker process.
 
     Args:
-        folder: Where its world lies; its standard error goes there, too.
-        url: Address of its database.
-        arguments: Role and options.
-        hear: Called with each word, in a thread of the child's own; with None once it has ended.
+        part: What it is started for.
+        hear: Called with each word, in a thread of the child's own; with None once it is silent.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        url: str,
-        arguments: list[str],
-        hear: "Callable[[Child, Word | None], None]",
-    ) -> None:
+    def __init__(self, part: Part, hear: "Callable[[Child, Word | None], None]") -> None:
         self._hear = hear
-        self._errors = folder / f"{arguments[0]}-{id(self):x}.err"
-        command = [sys.executable, "-m", "tests.support.crashes", *arguments]
-        with self._errors.open("wb") as errors:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [*command, "--folder", str(folder)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                cwd=ROOT,
-                env={**os.environ, "DATABASE_URL": url},
-            )
+        self._wire, theirs = _PROCESSES.Pipe()
+        self._process = _PROCESSES.Process(target=play, args=(part, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.failure: str | None = None
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._hear(self, msgspec.json.decode(line, type=Word))
-        self._process.wait()
+        with suppress(EOFError, OSError):
+            while True:
+                word = msgspec.json.decode(self._wire.recv_bytes(), type=Word)
+                if word.kind == "failed":
+                    self.failure = word.what
+                else:
+                    self._hear(self, word)
         self._hear(self, None)
 
     def tell(self, line: str) -> None:
         """Tell the process a line; one that has just died does not hear it."""
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
+        with suppress(OSError):
+            self._wire.send_bytes(line.encode())
 
     def befall(self, fate: Fate) -> None:
         """Give the process a fate; it hears of it between two pieces of work."""
@@ -72,29 +60,29 @@ class Child:
 
     def thaw(self) -> None:
         """Let a frozen process go on."""
-        self._process.send_signal(signal.SIGCONT)
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGCONT)
 
     @property
     def killed(self) -> bool:
         """Whether it has ended by SIGKILL."""
-        return self._process.returncode == -signal.SIGKILL
+        return self._process.exitcode == -signal.SIGKILL
 
-    @property
-    def failure(self) -> str | None:
-        """What went wrong, once it has ended; None where nothing did."""
-        if self._process.returncode in (0, -signal.SIGKILL):
-            return None
-        return self._errors.read_text()[-3000:]
+    def wait(self) -> None:
+        """Wait for the end of a silent process.
+
+        In the thread that starts processes: one that starts looks after the ended ones, too.
+        """
+        self._process.join(PATIENCE_SECONDS)
+        if self.failure is None and self._process.exitcode not in (0, -signal.SIGKILL):
+            self.failure = f"ended with {self._process.exitcode}"
 
     def end(self) -> None:
-        """Kill it if it still runs, frozen or not, and close its pipes."""
+        """Kill it if it still runs, frozen or not, and close its wire."""
         self._process.kill()
-        self._process.wait()
+        self._process.join(PATIENCE_SECONDS)
         self._thread.join(PATIENCE_SECONDS)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
+        self._wire.close()
 
 
 @dataclass
@@ -133,18 +121,11 @@ class Hand:
 @contextmanager
 def hands(folder: Path, url: str, *, number: int, mutant: str = "") -> Iterator[list[Hand]]:
     """Give some hands until the block ends."""
-    made: list[Hand] = []
-    options = ["--mutant", mutant] if mutant else []
+    made = [Hand() for _ in range(number)]
+    part = Part("hand", folder, url, mutant=mutant)
     try:
-        for _ in range(number):
-            hand = Hand()
-            made.append(hand)
-            hand.child = Child(
-                folder,
-                url,
-                ["hand", *options],
-                lambda _, word, to=hand: to.words.put(word),  # type: ignore[misc]
-            )
+        for hand in made:
+            hand.child = Child(part, lambda _, word, words=hand.words: words.put(word))  # type: ignore[misc]
         yield made
     finally:
         for hand in made:

@@ -71,7 +71,7 @@ class Word(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         kind: `counting`, `counted`, `done`, `refused`, `sent`, `frozen`, `thawed`, `dying`,
-            `felled` or `waiting`.
+            `felled`, `waiting` or `failed`.
         what: Why it was refused, what was done, or what was sent.
         table: That of the last statement.
         shard: The shard that the worker counts.

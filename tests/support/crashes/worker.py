@@ -1,23 +1,25 @@
-"""What every worker process works with: its ears and mouth, its database, and never giving up."""
+"""What every worker process works with: a wire to the test, a database, and never giving up."""
 
-import os
 import random
 import re
-import select
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from tests.support.crashes.fates import Fate, Fortune, Word
-from tests.support.crashes.world import FolderStream, World
+from tests.support.crashes.world import FolderStream, load
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.counting import MysqlCountStore
 from tidegauge.domain.errors import Transient
 from tidegauge.ports import UnknownShard
 from tidegauge.settings import DatabaseSettings
 from tidegauge.steps.collect import Collected, collect
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 PACE_SECONDS = 0.05
 MOST_SECONDS = 0.4
@@ -27,51 +29,53 @@ class Over(Exception):
     """The test has said that it is over."""
 
 
-class Ears:
-    """Standard input, line by line."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-
-    def line(self, seconds: float | None) -> str | None:
-        """Return the next line; None if none comes in time. Raises Over at the end."""
-        while b"\n" not in self._buffer:
-            ready, _, _ = select.select([0], [], [], seconds)
-            if not ready:
-                return None
-            more = os.read(0, 65_536)
-            if not more:
-                raise Over
-            self._buffer += more
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line.decode()
-
-
-def tell(word: Word) -> None:
-    """Tell the test a word, at once: the process may be dead with the next statement."""
-    os.write(1, msgspec.json.encode(word) + b"\n")
-
-
-@dataclass
 class Worker:
-    """What every role works with."""
+    """A worker process.
 
-    folder: Path
-    chance: random.Random
-    position: int
-    shard_id: str
-    world: World
-    ears: Ears = field(default_factory=Ears)
+    It hears from the test `fate …`, `go`, `finish`, or what a hand has to do, and tells each step.
 
-    def __post_init__(self) -> None:
-        self.fortune = Fortune(tell, self._wait_for_go, self._server_pid)
-        self.stream = FolderStream(self.world, self.folder)
+    Args:
+        folder: Where its world lies.
+        url: Its database.
+        wire: To the test.
+        chance: What it leaves to chance.
+        shard_id: A writer's shard.
+        position: Up to where a writer's batches are acknowledged.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        wire: "Connection[bytes, bytes]",
+        chance: random.Random,
+        shard_id: str,
+        position: int,
+    ) -> None:
+        self.chance = chance
+        self.shard_id = shard_id
+        self.position = position
+        self.world = load(folder)
+        self.stream = FolderStream(self.world, folder)
+        self.fortune = Fortune(self.tell, self._wait_for_go, self._server_pid)
+        self._folder = folder
+        self._url = url
+        self._wire = wire
+        self._tasks: deque[str] = deque()
         self.database = self.connection()
         self.counts = MysqlCountStore(self.database)
 
+    def tell(self, word: Word) -> None:
+        """Tell the test a word, at once: the process may be dead with the next statement."""
+        self._wire.send_bytes(msgspec.json.encode(word))
+
+    def _hear(self, seconds: float | None) -> str | None:
+        """Return the next line; None if none comes in time."""
+        return self._wire.recv_bytes().decode() if self._wire.poll(seconds) else None
+
     def connection(self) -> Database:
         """Return a database with a connection of its own."""
-        return Database.from_settings(DatabaseSettings(database_url=os.environ["DATABASE_URL"]))
+        return Database.from_settings(DatabaseSettings(database_url=self._url))
 
     def generation(self) -> int:
         """Return the generation of the stream, as at a cold start."""
@@ -103,7 +107,7 @@ class Worker:
         except Transient as error:
             code = re.search(r"\((\d+)\)", str(error))
             what = code[1] if code else type(error).__name__
-            tell(Word("refused", what=what, table=self.fortune.table, shard=self.shard_id))
+            self.tell(Word("refused", what=what, table=self.fortune.table, shard=self.shard_id))
             return False
         return True
 
@@ -113,26 +117,30 @@ class Worker:
             self.once(work)
             self.pause(PACE_SECONDS)
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float | None) -> None:
         """Let others work; hear whether the test has a new fate for us. Raises Over."""
-        line = self.ears.line(seconds)
-        if line is not None:
-            self.obey(line)
+        line = self._hear(seconds)
+        if line is not None and not self._obey(line):
+            self._tasks.append(line)
 
-    def obey(self, line: str) -> None:
-        """Do what any worker is told. Raises Over."""
+    def task(self) -> str:
+        """Return the next thing that a hand is to do. Raises Over."""
+        while not self._tasks:
+            self.pause(None)
+        return self._tasks.popleft()
+
+    def _obey(self, line: str) -> bool:
         name, _, rest = line.partition(" ")
         if name == "finish":
             raise Over
-        if name != "fate":
-            msg = f"told {line}, and that is nothing to do"
-            raise AssertionError(msg)
-        self.fortune.await_fate(msgspec.json.decode(rest, type=Fate))
+        if name == "fate":
+            self.fortune.await_fate(msgspec.json.decode(rest, type=Fate))
+        return name == "fate"
 
     def _wait_for_go(self) -> None:
-        line = self.ears.line(None)
+        line = self._hear(None)
         assert line == "go", line
 
     def _server_pid(self) -> int:
-        record = msgspec.json.decode((self.folder / "server.json").read_bytes(), type=dict)
+        record = msgspec.json.decode((self._folder / "server.json").read_bytes(), type=dict)
         return int(record["pid"])
