@@ -1,6 +1,6 @@
 # Needs make and Python 3.11 or newer; everything else is set up under .tidegauge and .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt check test unit fuzz build run live down status invoke e2e constraints
+.PHONY: help setup fmt check test unit chaos fuzz build run live down status invoke e2e constraints
 SHELL := /bin/sh
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -17,6 +17,7 @@ UV := .tidegauge/envs/uv/bin/uv
 LOCAL := $(BIN)/python -m embedded
 FUZZ := .tidegauge/envs/fuzz
 FUZZ_SECONDS ?= 20
+SEEDS ?= 300
 EXPORT := $(UV) export --quiet --frozen --no-dev --no-hashes --no-annotate --no-header \
 	--no-emit-project --extra mysql --extra lambda --extra judge --no-emit-package botocore
 
@@ -49,10 +50,14 @@ test: setup ## all tests; sets up the servers that they need
 	$(UV) sync --frozen --quiet --python "$$python" && \
 	.tidegauge/envs/python3.13/bin/python $(UNIT); \
 	else echo "No Python 3.13 here: unit tests ran on one Python alone."; fi
+	$(BIN)/python -m pytest -q -n 2 tests/simulation
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/e2e tests/contracts tests/integration
 
 unit: setup ## unit and property tests alone: no servers
 	$(BIN)/python $(UNIT)
+
+chaos: setup ## worlds in which everything goes wrong, held against a recount: make chaos SEEDS=1000
+	@$(BIN)/tidegauge chaos --seeds "$(SEEDS)"
 
 fuzz: setup ## hostile bytes for every reader, led by coverage: FUZZ_SECONDS=60 make fuzz
 	@UV_PROJECT_ENVIRONMENT=$(FUZZ) $(UV) sync --frozen --quiet --python "$(PYTHON)" \

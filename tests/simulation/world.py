@@ -29,7 +29,7 @@ from tidegauge.steps.sweep import Sweep
 BASE_MS = 1_700_000_400_000  # the start of a window of any length that a world has
 MINUTE_MS = 60_000
 N_ENVIRONMENTS = 3
-SETTLE_MINUTES = 16
+SETTLE_MINUTES = 14
 
 
 class Clock:
@@ -272,8 +272,8 @@ class World:
         if not self.plan.has(Fault.LAG):
             return range(0)
         size = self.scenery.size
-        begin = self.chance.randrange(size, (self.scenery.windows - 8) * size)
-        return range(begin, begin + self.chance.randrange(size, 10 * size))
+        begin = self.chance.randrange(size, 12 * size)
+        return range(begin, begin + self.chance.randrange(size, 18 * size))
 
     def _show(self, since_ms: int) -> None:
         """Let everybody's clocks show so many ms since the base."""
@@ -314,7 +314,9 @@ class World:
         self.plan.calm = True
         self._show(since_ms)
         self.producers.put_the_rest()
-        for minute in range(1, SETTLE_MINUTES + 2 * self.scenery.size // MINUTE_MS):
+        # a line of shards that nobody has read yet is drained one after the other
+        depth = len(self.stream.parents)
+        for minute in range(1, SETTLE_MINUTES + depth + 2 * self.scenery.size // MINUTE_MS):
             self._show(since_ms + minute * MINUTE_MS)
             self.sweep()
             self.mapping.deliver_all()
