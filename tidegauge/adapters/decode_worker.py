@@ -128,12 +128,13 @@ def write_frame(pipe: IO[bytes], content: bytes) -> None:
 
 
 def read_frame(pipe: IO[bytes], kind: type[T]) -> T | None:
-    """Read one frame; None where the pipe ends."""
+    """Read one frame; None where the pipe ends, be it within a frame."""
     length = pipe.read(_LENGTH_BYTES)
     if len(length) < _LENGTH_BYTES:
         return None
-    content = pipe.read(int.from_bytes(length, "little"))
-    return msgspec.msgpack.decode(content, type=kind)
+    n_bytes = int.from_bytes(length, "little")
+    content = pipe.read(n_bytes)
+    return None if len(content) < n_bytes else msgspec.msgpack.decode(content, type=kind)
 
 
 def main() -> None:
