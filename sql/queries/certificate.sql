@@ -83,11 +83,13 @@ ORDER BY first_window DESC LIMIT 1
 -- Messages that wait, as far as anybody wants to know; those of the window by their JSON.
 -- name: waiting_announcements
 SELECT COUNT(*), NULL FROM (
-  SELECT id FROM outbox WHERE destination = 'windows' AND sent_at IS NULL LIMIT %(limit)s
+  SELECT id FROM outbox WHERE destination = 'windows' AND sent_at IS NULL
+  ORDER BY id LIMIT %(limit)s
 ) AS counted
 UNION ALL
 SELECT 0, payload FROM (
-  SELECT payload FROM outbox WHERE destination = 'windows' AND sent_at IS NULL LIMIT %(limit)s
+  SELECT payload FROM outbox WHERE destination = 'windows' AND sent_at IS NULL
+  ORDER BY id LIMIT %(limit)s
 ) AS some
 WHERE LOCATE(%(series_json)s, payload) AND LOCATE(%(window_json)s, payload)
 
@@ -95,7 +97,7 @@ WHERE LOCATE(%(series_json)s, payload) AND LOCATE(%(window_json)s, payload)
 -- name: decided_alerts
 SELECT message_key, payload, created_at, sent_at FROM (
   (SELECT message_key, payload, created_at, sent_at FROM outbox
-   WHERE destination = 'alerts' AND sent_at IS NULL LIMIT %(limit)s)
+   WHERE destination = 'alerts' AND sent_at IS NULL ORDER BY id LIMIT %(limit)s)
   UNION ALL
   (SELECT message_key, payload, created_at, sent_at FROM outbox
    WHERE destination = 'alerts' AND sent_at >= %(judged_at)s ORDER BY sent_at LIMIT %(limit)s)

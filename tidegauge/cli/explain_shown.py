@@ -199,7 +199,7 @@ def _shard_lines(told: Certificate) -> Iterator[str]:
     rest = [shard for shard in told.shards if shard.evidence is None]
     holding = [shard for shard in _holding(told) if shard.evidence is None]
     yield ""
-    yield f"Shards    {_sum_words(told.sum)}" if giving else "Shards    none of them gave anything"
+    yield f"Shards    {_sum_words(told.sum)}" if giving else "Shards    none gave anything"
     for shard in [*giving, *holding][:_SHOWN_SHARDS]:
         parents = f", child of {', '.join(shard.parent_ids)}" if shard.parent_ids else ""
         yield f"  {shard.shard_id}{parents}"
@@ -211,7 +211,9 @@ def _shard_lines(told: Certificate) -> Iterator[str]:
         yield f"  … and {hidden:,} more; --json tells all of them"
     n_silent = len(rest) - len(holding) + told.shards_beside
     if n_silent:
-        yield f"  {n_silent:,} other{'s' if n_silent > 1 else ''} gave nothing"
+        # what makes of a silence more than a guess
+        past = "" if told.holding_back else ", and nothing more can come in time"
+        yield f"  {n_silent:,} {'others ' if giving or holding else ''}gave nothing{past}"
 
 
 def _sum_words(evidence: Evidence) -> str:

@@ -201,6 +201,11 @@ def _expected_words(judged: Judged) -> str:
     band = ""
     if found.lower is not None and found.upper is not None:
         level = f"{100 * judged.level:g} %"
-        band = f" (usually {found.lower:,.6g} to {found.upper:,.6g}, level {level})"
+        band = f" (usually {_number(found.lower)} to {_number(found.upper)}, level {level})"
     by = f" by model {found.model_version}" if found.model_version else ""
-    return f"{found.expected:,.6g} expected{band}{by}, "
+    return f"{_number(found.expected)} expected{band}{by}, "
+
+
+def _number(value: float) -> str:
+    """Return an expected count for people."""
+    return f"{value:,.0f}" if value >= 1000.0 else f"{value:,.1f}"
