@@ -26,11 +26,13 @@ SELECT series FROM series WHERE generation = %(generation)s ORDER BY series LIMI
 SELECT series FROM series WHERE generation = %(generation)s AND series > %(after)s
 ORDER BY series LIMIT %(limit)s
 
--- Revisions of one window in order: the last one stays.
+-- Revisions of one window in order: the last one stays. Of most series most windows are empty, and a
+-- first revision of nothing says no more than none at all.
 -- name: audit_windows
 SELECT series, window_start, count, late, quality FROM completed_window
 WHERE generation = %(generation)s AND series IN %(series)s
   AND window_start >= %(from)s AND window_start < %(until)s
+  AND (count > 0 OR revision > 1 OR quality IN ('gap', 'suspect'))
 ORDER BY series, window_start, revision
 
 -- Late events of closed windows that no revision tells yet.

@@ -93,7 +93,6 @@ def test_late_events_that_no_revision_tells_yet_are_counted(
     assert found.announced.counts[BASE + SIZE] == {"a": 2, "b": 3, "late": 1}
     assert found.announced.late == {BASE: 1, BASE + SIZE: 1}
     assert max(found.announced.counts) == BASE + 2 * SIZE  # what is open is not told
-    assert found.announced.n_series == 2
 
 
 def test_what_was_set_aside_is_told_with_what_became_of_it(
@@ -199,7 +198,7 @@ def test_a_span_reads_its_own_windows_however_many_there_are(
     found = MysqlBooks(database, "events").books(span, None)
     assert found is not None
     assert rows_read(database) - before < 5_000  # of 18,000 windows
-    assert found.announced.n_series == 450
+    assert len(found.announced.counts[BASE - 40 * SIZE]) == 450
     assert {at: sum(of.values()) for at, of in found.announced.counts.items()} == {
         BASE - 40 * SIZE: 1350, BASE - 39 * SIZE: 1350,
     }  # fmt: skip

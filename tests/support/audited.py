@@ -82,17 +82,14 @@ class StoreBooks:
 
 def announced(rows: Iterable[CompletedWindow]) -> Announced:
     """Return what last revisions tell."""
-    told = Announced({}, Counter(), 0, {})
-    names = set()
+    told = Announced({}, Counter(), {})
     for row in rows:
-        names.add(row.series)
         if row.count:
             told.counts.setdefault(row.window_start_ms, {})[row.series] = row.count
         if row.late:
             told.late[row.window_start_ms] += row.late
         if row.quality in (Quality.GAP, Quality.SUSPECT):
             told.qualities.setdefault(row.window_start_ms, set()).add(row.quality)
-    told.n_series = len(names)
     return told
 
 

@@ -52,7 +52,7 @@ def books_of(*counts: tuple[int, str, int], **more: Any) -> Books:
     made = Books(
         generation=3, stream_arn="arn:x/s", created_ms=NOW - DAY, next_window_ms=BASE + 8 * SIZE,
         shards=[CountedShard("s", (), 1000, BASE)], gaps=[], rulings=[],
-        announced=Announced(counts_of(*counts), Counter(), 2, {}),
+        announced=Announced(counts_of(*counts), Counter(), {}),
     )  # fmt: skip
     return replace(made, **more)
 
@@ -70,7 +70,7 @@ def found(result: Audit) -> dict[tuple[int, str], int]:
 def test_equal_counts_are_no_difference() -> None:
     result = compared(books_of((0, "a", 2), (1, "b", 3)), (0, "a", 2), (1, "b", 3))
     assert found(result) == {}
-    assert (result.recounted, result.counted, result.n_open) == (5, 5, 2)
+    assert (result.recounted, result.counted, result.n_open, result.n_series) == (5, 5, 2, 2)
 
 
 def test_too_many_too_few_and_what_only_one_side_knows_are_differences() -> None:

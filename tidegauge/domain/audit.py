@@ -33,13 +33,11 @@ class Announced(msgspec.Struct):
     Attributes:
         counts: The last revisions, together with the late events that no revision tells yet.
         late: Of them, late ones, by window start.
-        n_series: How many series have a window in the span.
         qualities: What is true of a window beside its count, by start: `GAP` and `SUSPECT` only.
     """
 
     counts: Counts
     late: Counter[int]
-    n_series: int
     qualities: dict[int, set[Quality]]
 
 
@@ -100,7 +98,7 @@ class Audit(msgspec.Struct, frozen=True):
         compared: Those of them that were compared.
         n_open: How many of the others are still open.
         n_uncovered: How many the stream may have forgotten records of.
-        n_series: Series that have a window in the closed part of the span.
+        n_series: Series that have events in the compared windows, by either side.
         recounted: Distinct events that the source holds of the compared windows.
         counted: Events that were counted in them.
         late: Those of them that came late.
@@ -147,7 +145,9 @@ def audit(books: Books, recounted: Recounted, asked: Span, compared: Span) -> Au
         compared=compared,
         n_open=asked.n_windows - closed.n_windows,
         n_uncovered=closed.n_windows - compared.n_windows,
-        n_series=books.announced.n_series,
+        n_series=len(
+            _series(books.announced.counts, compared) | _series(recounted.counts, compared)
+        ),
         recounted=_sum(recounted.counts, compared),
         counted=_sum(books.announced.counts, compared),
         late=sum(n for window_ms, n in books.announced.late.items() if compared.holds(window_ms)),
@@ -221,6 +221,10 @@ def _touches(gap: KnownGap, span: Span) -> bool:
 
 def _sum(counts: Counts, span: Span) -> int:
     return sum(sum(n.values()) for window_ms, n in counts.items() if span.holds(window_ms))
+
+
+def _series(counts: Counts, span: Span) -> set[str]:
+    return {name for window_ms, n in counts.items() if span.holds(window_ms) for name in n}
 
 
 def _by_reason(set_aside: Mapping[tuple[int, str], int], span: Span) -> dict[str, int]:

@@ -86,19 +86,17 @@ class _Reading:
         )
 
     def _announced(self) -> Announced:
-        told = Announced({}, Counter(), 0, {})
+        told = Announced({}, Counter(), {})
         if not self._closed.n_windows:
             return told
         for some in self._series():
-            last: dict[bytes, tuple[Any, ...]] = {}
+            last: tuple[Any, ...] | None = None
             for row in self._windows(some):
-                before = last.get(row[0])
-                if before is not None and before[1] != row[1]:
-                    _tell(told, before)
-                last[row[0]] = row
-            for row in last.values():
-                _tell(told, row)
-            told.n_series += len(last)
+                if last is not None and last[:2] != row[:2]:
+                    _tell(told, last)
+                last = row
+            if last is not None:
+                _tell(told, last)
         for window_start, series, events in self._all(
             "audit_untold", next_window=to_sql(self._next_ms)
         ):
@@ -130,7 +128,7 @@ def _tell(told: Announced, row: tuple[Any, ...]) -> None:
 
 
 def _add(told: Announced, window_ms: int, series: str, count: int, late: int) -> None:
-    if count:  # most windows of most series are empty, and what is not there is zero
+    if count:  # what is not there is zero
         counts = told.counts.setdefault(window_ms, {})
         counts[series] = counts.get(series, 0) + count
     if late:
