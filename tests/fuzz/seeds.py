@@ -76,7 +76,8 @@ def records() -> list[bytes]:
         *events,
         _heartbeat(None),
         _heartbeat(49_590_338_271_490_256_608_559_692_538_361_571_095_921_575_989_136_588_898),
-        b"[" + b",".join(events[:4]) + b"]",
+        _heartbeat(None).replace(SHARD.encode(), b"shardId-000000000001"),
+        b"[" + b",".join(events[:4] + events[:1]) + b"]",
         b"\n".join(events[:3]) + b'\n{"broken\n[]\n[5,{}]\r\n',
         json.dumps(json.loads(events[0]), indent=1).encode(),
         _event()[:-1] + b', "x": [1e999,\n5\n]}',
@@ -138,15 +139,26 @@ def fixtures() -> list[bytes]:
     """Return files: bare and recorded, packed in each way, damaged, with a manifest."""
     bare = b"\n".join(_departures()[:2]) + b"\n"
     line = {"shard": SHARD, "sequence_number": "7", "data": base64.b64encode(bare[:20]).decode()}
-    lines = [line, {**line, "arrival_time": TIMES[0].decode(), "data": {}}, {**line, "data": 5}]
+    lines = [
+        line,
+        {**line, "arrival_time": TIMES[0].decode(), "data": {}},
+        {**line, "sequence_number": 8, "arrival_time": 10**18, "data": 5},
+    ]
     recorded = b"\n".join(json.dumps(each).encode() for each in lines)
-    manifest = b'{"kind":"recorded","shards":[{"shard_id":"s","parent_ids":[]}],"counts":{"a":1}}'
+    manifests = (
+        {"kind": "recorded", "shards": [{"shard_id": "s"}], "counts": {"a": 1}},
+        {"shards": [{"shard_id": "s"}, {"shard_id": "t", "parent_ids": ["s"]}]},
+        {"sha256": "0" * 64},
+    )
     found = []
     for how in (files.PLAIN, files.GZIP, files.ZSTD, files.MEMBERS):
         found += [bytes([how, 0]) + content for content in (bare, recorded, b"\n \n")]
         found.append(bytes([how | files.CUT, 9]) + bare)
         found.append(bytes([how | files.TURNED, 12]) + recorded)
-        found.append(bytes([how | files.WITH_MANIFEST, 0]) + manifest + b"\0" + recorded)
+        found += [
+            bytes([how | files.WITH_MANIFEST, 0]) + json.dumps(each).encode() + b"\0" + recorded
+            for each in manifests
+        ]
     for how in (files.GZIP, files.ZSTD):
         packed = files.packed(bare, how)  # so that the packed bytes themselves are changed
         found += [bytes(2) + packed, bytes(2) + packed + packed + b"\0\0"]
