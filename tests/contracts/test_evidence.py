@@ -1,5 +1,6 @@
 """What every store of counts keeps of where a count comes from."""
 
+import random
 import secrets
 from collections.abc import Iterator
 from typing import cast
@@ -12,7 +13,7 @@ from tests.support.worlds import BASE, RULES, records, told
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.evidence import add_evidence
 from tidegauge.domain.evidence import Evidence
-from tidegauge.domain.fold import count_batch
+from tidegauge.domain.fold import ShardState, count_batch
 from tidegauge.ports import ShardListing, StreamIdentity
 from tidegauge.settings import DatabaseSettings
 from tidegauge.steps.collect import collect
@@ -69,6 +70,30 @@ def test_a_child_that_saw_only_duplicates_of_its_parent_has_no_bounds_of_its_own
     assert stores.evidence(generation) == {
         ("shard-0", BASE, "a"): Evidence(1, 1, on_time=1),
         ("shard-1", BASE, "a"): Evidence(None, None, duplicates=1),
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_however_a_log_is_cut_the_evidence_is_that_of_the_log_read_at_once(
+    stores: Stores, seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311
+    log: Log = [Beat(BASE)]
+    for _ in range(120):
+        offset = chance.randrange(-SIZE, 4 * SIZE)
+        log.append(told(offset, chance.choice("abc"), chance.randrange(60)))
+        if chance.random() < 0.1:
+            log.append(Beat(BASE + chance.randrange(20) * 60_000))
+    batch = records("shard-0", log)
+    generation = registered(stores, shard("shard-0"))
+    position = 0
+    while position < len(batch):
+        start, position = max(0, position - chance.randrange(4)), position + chance.randrange(1, 30)
+        collect(stores.counts, generation, "shard-0", batch[start:position], RULES)
+    whole = count_batch(ShardState(), batch, {}, RULES, shard_id="shard-0")
+    assert min(whole.duplicates, whole.late, len(whole.quarantined)) > 0
+    assert stores.evidence(generation) == {
+        ("shard-0", *place): one for place, one in whole.evidence.items()
     }
 
 

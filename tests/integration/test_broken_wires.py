@@ -23,6 +23,7 @@ from tidegauge.adapters.mysql.judging import MysqlJudgingStore
 from tidegauge.adapters.mysql.migrate import migrate
 from tidegauge.adapters.mysql.outbox import MysqlOutbox
 from tidegauge.adapters.mysql.sweeping import MysqlSweepStore
+from tidegauge.adapters.mysql.times import from_sql
 from tidegauge.adapters.seasonal import SeasonalPredictor
 from tidegauge.domain.errors import Transient
 from tidegauge.domain.event import Event
@@ -116,7 +117,22 @@ def test_a_batch_and_a_closing_are_exact_wherever_the_wire_breaks(
                 (generations[-1],),
             )
             rows = [completed_window(generations[-1], row) for row in cursor.fetchall()]
+            cursor.execute(
+                "SELECT series, window_start, first_sequence, last_sequence, on_time, late"
+                " FROM evidence WHERE generation = %s ORDER BY window_start, series",
+                (generations[-1],),
+            )
+            evidence = [
+                (name.decode(), from_sql(start) - BASE, *told)
+                for name, start, *told in cursor.fetchall()
+            ]
         assert as_tuples(rows) == truth
+        assert evidence == [
+            ("a", 0, "2", "2", 1, 0),
+            ("b", 0, "3", "3", 1, 0),
+            ("a", SIZE, "5", "5", 0, 1),
+            ("b", 2 * SIZE, "6", "6", 1, 0),
+        ]
 
     assert cuts(work, proxy, start) > 40
     check()

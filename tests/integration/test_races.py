@@ -305,6 +305,15 @@ def test_everybody_at_once_counts_announces_judges_and_sends_exactly_once(
             span = {"generation": race.generation, "from": "1000-01-01", "until": "9999-01-01"}
             cursor.execute(query("suspect_windows"), span)
             assert cursor.fetchall() == ()  # partial counts equal ledger keys
+        counts = {(row.series.encode(), to_sql(row.window_start_ms)): row.count for row in rows}
+        given = rows_of(
+            database,
+            "SELECT series, window_start, CAST(SUM(on_time + late) AS SIGNED) FROM evidence"
+            " GROUP BY series, window_start",
+        )
+        assert {(name, start): n for name, start, n in given if n} == {
+            place: n for place, n in counts.items() if n
+        }
         written = rows_of(database, "SELECT payload FROM outbox WHERE destination = 'windows'")
     sent = Counter(message.payload for message in race.bells.sent)
     assert sent == Counter(payload for (payload,) in written)

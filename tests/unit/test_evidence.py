@@ -4,11 +4,20 @@ Windows are 5 minutes, lateness is 1 minute; minutes are counted from the start 
 item is a record of its own, numbered from 1.
 """
 
+from msgspec.structs import replace
+
+from tests.support.closing import close_all
+from tests.support.oracle import SIZE, Beat
+from tests.support.worlds import BASE, CLOSE_RULES, records, told
+from tests.support.worlds import RULES as LOG_RULES
 from tests.unit.test_fold import RULES, beat, count, event, window
+from tidegauge.adapters.memory import MemoryCountStore
 from tidegauge.domain.event import Event, RejectReason
 from tidegauge.domain.evidence import Evidence
 from tidegauge.domain.fold import ShardState, count_batch
 from tidegauge.domain.record import DecodedRecord
+from tidegauge.ports import ShardListing, StreamIdentity
+from tidegauge.steps.collect import collect
 
 
 def test_it_names_the_first_and_the_last_record_that_was_counted() -> None:
@@ -69,3 +78,30 @@ def test_a_duplicate_counts_for_the_series_that_it_names_itself() -> None:
 
 def test_sequence_numbers_of_different_length_span_as_numbers() -> None:
     assert Evidence(99, 100, on_time=2) + Evidence(9, 9, late=1) == Evidence(9, 100, 2, 1)
+
+
+def evidence_held(store: MemoryCountStore) -> list[int]:
+    """Count and close 40 windows one by one; return for how many evidence was held after each."""
+    generation = store.generation(StreamIdentity("arn", 0))
+    store.register_shards(generation, [ShardListing("s", (), 0, 0, closed=False)])
+    log = [
+        item
+        for n in range(40)
+        for item in (Beat(BASE + n * SIZE + 60_000), told(n * SIZE + 60_001, "a", n))
+    ]
+    held = []
+    for at, record in enumerate(records("s", log)):
+        collect(store, generation, "s", [record], LOG_RULES)
+        close_all(store, generation, replace(CLOSE_RULES, max_event_age_ms=5 * SIZE))
+        held += [len(store.evidence(generation))] if at % 2 else []
+    return held
+
+
+def test_a_store_in_memory_forgets_it_with_the_ledgers() -> None:
+    held = evidence_held(MemoryCountStore(max_event_age_ms=5 * SIZE))
+    assert held[:6] == [1, 2, 3, 4, 5, 6]
+    assert set(held[6:]) == {6}
+
+
+def test_a_replay_keeps_none() -> None:
+    assert set(evidence_held(MemoryCountStore(keeps_evidence=False))) == {0}
