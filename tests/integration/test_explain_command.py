@@ -324,6 +324,34 @@ def test_late_events_that_no_closing_has_told_yet_are_part_of_the_sum(
     )
 
 
+def test_what_a_retry_counts_is_in_the_evidence_and_is_told_with_the_next_closing(
+    explain: Command, stream: Explained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = (
+        b'{"specversion":"1.0","id":"ahead","source":"/s","type":"a","time":"%s"}' % at(5).encode()
+    )
+    (early,) = records("s0", [Told("ahead", "a", BASE + 5 * SIZE)])
+    ahead = replace(early, sequence_number=2, data=data)
+    (first, *rest) = records("s0", [Beat(BASE), event(0, 1), event(0, 1), beat(2), beat(5)])
+    stream.count({"s0": [first, ahead, *rest[1:]], "s1": [Beat(BASE), beat(5)]})
+    stream.close()
+    told = explain("explain", "a", at(5), "--json").told
+    ((aside),) = told["quarantined"]
+    assert (aside["reason"], aside["state"]) == ("too_far_ahead", "held")
+    monkeypatch.setenv("WINDOW_SECONDS", "300")
+    monkeypatch.setenv("SERIES_BY", "type")
+    monkeypatch.setenv("CLOCK_SOURCE", "/clock")
+    assert explain("quarantine", "retry", *aside["ids"]).code == 0
+    told = explain("explain", "a", at(5), "--json").told
+    assert [one["state"] for one in told["quarantined"]] == ["counted"]
+    assert (told["standing"], shard_of(told, "s0")["on_time"]) == ("open", 1)
+    more = [first, ahead, *rest[1:], *records("s0", [beat(6)] * 9)[5:]]
+    stream.count({"s0": more, "s1": [Beat(BASE), beat(5), beat(6)]})
+    stream.close()
+    told = explain("explain", "a", at(5), "--json").told
+    assert (told["count"], told["check"]["result"]) == (1, "adds up")
+
+
 def test_names_steer_no_terminal_and_are_whole_in_json(explain: Command, stream: Explained) -> None:
     name = "[bold]x\x1b]0;title\x07\n\u202eé"
     stream.count({"s0": [Beat(BASE), event(0, 1, name), beat(1)], "s1": [Beat(BASE), beat(1)]})

@@ -110,6 +110,16 @@ def test_too_few_or_too_many_are_a_fault_where_all_evidence_must_be_there() -> N
         assert "that is a fault" in check_words(told)
 
 
+def test_what_was_counted_in_a_closed_window_must_be_told_or_wait_to_be() -> None:
+    shards = [shard(Evidence(1, 2, 0, 2))]
+    assert certificate(shards).check is Check.DIFFERS
+    waiting = certificate(shards, untold=2)
+    assert (waiting.standing, waiting.check) == (Standing.NOT_TOLD, Check.NOT_TOLD)
+    assert standing_words(waiting).endswith(
+        "before its 2 came: the next closing tells them as late"
+    )
+
+
 def test_a_silent_window_needs_no_evidence_to_add_up() -> None:
     assert certificate([shard()], [0]).check is Check.ADDS_UP
 

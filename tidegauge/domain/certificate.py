@@ -281,9 +281,11 @@ class Certificate(msgspec.Struct, frozen=True):
     @property
     def check(self) -> Check:
         """Return whether what the shards gave adds up to what was told."""
-        if self.told is None:
-            return Check.NOT_TOLD
-        given, told = self.sum.counted, self.told.count + self.untold
+        given, last = self.sum.counted, self.told
+        if last is None:
+            lost = self.closed and given > self.untold and self.other_count is None
+            return Check.DIFFERS if lost else Check.NOT_TOLD
+        told = last.count + self.untold
         if self.series == OTHER_SERIES:
             return Check.SHARED
         if given == told:

@@ -71,6 +71,10 @@ def standing_words(told: Certificate) -> str:
             return (
                 "nothing was told: the stream was made anew before it, which ended the generation"
             )
+        case Standing.NOT_TOLD if told.untold:
+            return (
+                f"{_events(told.untold)} came after it had closed: the next closing tells of that"
+            )
         case Standing.NOT_TOLD:
             return "it is closed, and nothing was told of the series in it"
         case Standing.UNKNOWN_SERIES:
