@@ -52,8 +52,8 @@ def audit_of(fresh_database_url: str) -> AuditOf:
             sleep=lambda _seconds: None,
         )  # fmt: skip
         with connection_to(fresh_database_url) as database:
-            auditor = Auditor(MysqlBooks(database, name), world.count_rules, span)
-        return auditor.of_stream(pages, SeriesBy(), MovableClock(now_ms))
+            auditor = Auditor(MysqlBooks(database, name), world.count_rules, SeriesBy(), span)
+        return auditor.of_stream(pages, MovableClock(now_ms))
 
     return audited
 

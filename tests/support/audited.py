@@ -7,6 +7,7 @@ from hashlib import sha256
 from tests.support.worlds import RULES
 from tidegauge.domain.audit import Announced, Audit, Books, CountedShard, Difference, KnownGap
 from tidegauge.domain.count import CompletedWindow, Quality
+from tidegauge.domain.decode import SeriesBy
 from tidegauge.domain.fold import CountRules, Quarantined
 from tidegauge.domain.record import DecodedRecord, Record
 from tidegauge.domain.recount import Ruling, Span
@@ -122,7 +123,7 @@ def audited(
     rules: CountRules = RULES,
 ) -> Audit:
     """Audit against a recording that knows of no lineage: the store's own has to do."""
-    return Auditor(books, rules, span).of_recording(lines, {})
+    return Auditor(books, rules, SeriesBy(), span).of_recording(lines, {})
 
 
 def places(differences: Iterable[Difference]) -> dict[tuple[int, str], int]:

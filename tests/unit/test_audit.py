@@ -215,11 +215,11 @@ class Clock:
 
 
 def auditor(books: Books | None, *, asked: Span = ASKED, sweep: bool = False) -> Auditor:
-    return Auditor(Keeper(books), replace(RULES, clock_is_sweep=sweep), asked)
+    return Auditor(Keeper(books), replace(RULES, clock_is_sweep=sweep), SeriesBy(), asked)
 
 
 def of_stream(books: Books, stream: FixedStream, *, sweep: bool = False) -> Audit:
-    return auditor(books, sweep=sweep).of_stream(stream, SeriesBy(), Clock())
+    return auditor(books, sweep=sweep).of_stream(stream, Clock())
 
 
 def record(number: int, window: int, *, arrival: int = NOW, shard_id: str = "s") -> Record:
@@ -331,7 +331,7 @@ def test_shards_that_were_never_counted_are_not_read_and_progress_reaches_its_en
     stream = FixedStream(IDENTITY, pages)
     told: list[int] = []
     books = books_of((1, "a", 4), shards=shards)
-    result = auditor(books).of_stream(stream, SeriesBy(), Clock(), told.append)
+    result = auditor(books).of_stream(stream, Clock(), told.append)
     assert found(result) == {}
     assert stream.reads == ["s", "u"]
     assert told == [0, 500, 1000, 1000, 2000, 2000, 3000]

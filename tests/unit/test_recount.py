@@ -8,8 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.audited import ruling
+from tests.support.events import event_json
 from tests.support.oracle import AGE, SIZE, SKEW
 from tests.support.worlds import BASE, RULES
+from tidegauge.domain.decode import SeriesBy, event_key
 from tidegauge.domain.event import Event, Heartbeat, Rejection, RejectReason
 from tidegauge.domain.fold import CountRules, Quarantined
 from tidegauge.domain.record import DecodedRecord
@@ -40,7 +42,9 @@ def recounted(
     inherited_ms: int | None = None,
     rulings: tuple[Ruling, ...] = (),
 ) -> ShardRecount:
-    shard = ShardRecount("s", rules, SPAN, fence=fence, inherited_ms=inherited_ms, rulings=rulings)
+    shard = ShardRecount(
+        "s", rules, SPAN, SeriesBy(), fence=fence, inherited_ms=inherited_ms, rulings=rulings
+    )
     for one in log:
         shard.take(one)
     return shard
@@ -142,7 +146,7 @@ def test_what_a_retry_has_counted_counts_and_what_it_found_known_does_not() -> N
         held(3, RejectReason.SERIES_TOO_LONG, ItemState.KNOWN),
         held(4, RejectReason.SERIES_TOO_LONG, ItemState.COUNTED),
     )
-    shard = ShardRecount("s", RULES, Span(BASE - 3 * AGE, BASE + SIZE, SIZE), fence=9,
+    shard = ShardRecount("s", RULES, Span(BASE - 3 * AGE, BASE + SIZE, SIZE), SeriesBy(), fence=9,
                          rulings=rulings)  # fmt: skip
     for one in log:
         shard.take(one)
@@ -177,7 +181,7 @@ def test_an_event_that_an_ancestor_has_had_counts_there_alone() -> None:
     logs = {"grandchild": [1, 2, 3], "child": [2], "root": [1], "other": [1]}
     shards = {}
     for name, numbers in logs.items():
-        shards[name] = ShardRecount(name, RULES, SPAN, fence=9)
+        shards[name] = ShardRecount(name, RULES, SPAN, SeriesBy(), fence=9)
         shards[name].take(record(1, *(event(0, key) for key in numbers)))
     total = over_lineage(shards, parents)
     assert total.counts == {BASE: {"a": 4}}  # 1 and 2 once in the family, 3, and 1 elsewhere
@@ -193,7 +197,7 @@ def test_shards_may_come_in_any_order() -> None:
         chance.shuffle(names)
         shards = {}
         for name in names:
-            shards[name] = ShardRecount(name, RULES, SPAN, fence=9)
+            shards[name] = ShardRecount(name, RULES, SPAN, SeriesBy(), fence=9)
             numbers = {"a": (1, 2), "b": (2, 3), "c": (1, 4), "d": (4, 3, 5)}[name]
             shards[name].take(record(1, *(event(0, key) for key in numbers)))
         total = over_lineage(shards, parents)
@@ -202,7 +206,7 @@ def test_shards_may_come_in_any_order() -> None:
 
 
 def test_a_file_is_one_space_of_keys() -> None:
-    recount = FileRecount(SPAN, ())
+    recount = FileRecount(SPAN, SeriesBy(), ())
     for item in (event(0), event(0, 2), event(1), beat(0), event(900 * SIZE),
                  Rejection(RejectReason.EMPTY, b"")):  # fmt: skip
         recount.take(item, b"")
@@ -215,7 +219,7 @@ def test_for_each_item_that_quarantine_holds_one_event_of_its_bytes_is_left_out(
     digest = sha256(b"x").digest()
     row = Ruling("s", 1, 0, "too_old", ItemState.HELD, digest)
     rows = [row, replace(row, sha256=sha256(b"y").digest(), state=ItemState.COUNTED)]
-    recount = FileRecount(SPAN, rows)
+    recount = FileRecount(SPAN, SeriesBy(), rows)
     for data in (b"x", b"x", b"y", b"x"):
         recount.take(event(0, data[0]), data)
     total = recount.result()
@@ -226,10 +230,29 @@ def test_for_each_item_that_quarantine_holds_one_event_of_its_bytes_is_left_out(
 
 def test_what_a_replay_lets_nobody_count_is_left_out_whether_or_not_it_was_put() -> None:
     put = Ruling("s", 1, 0, "too_far_ahead", ItemState.HELD, sha256(b"x").digest())
-    recount = FileRecount(SPAN, [put])
+    recount = FileRecount(SPAN, SeriesBy(), [put])
     recount.take(event(0), b"x", unconfirmed=True)
     recount.take(event(0), b"x", unconfirmed=True)
     recount.take(event(0), b"x")
     total = recount.result()
     assert total.counts == {BASE: {"a": 1}}
     assert total.set_aside == {(BASE, "too_far_ahead"): 1, (BASE, "unconfirmed_time"): 1}
+
+
+# An array within a batch is no event; alone it is a batch of its own.
+NESTED = b"[" + event_json("n", BASE, series="a") + b"]"
+
+
+def test_what_a_retry_has_made_of_rejected_bytes_counts() -> None:
+    rejected = Rejection(RejectReason.NOT_AN_EVENT, NESTED)
+    row = replace(held(2, RejectReason.NOT_AN_EVENT), sha256=sha256(NESTED).digest())
+    for state, n in ((ItemState.HELD, 0), (ItemState.KNOWN, 0), (ItemState.COUNTED, 1)):
+        rows = (replace(row, state=state),)
+        shard = recounted(record(2, rejected), record(3, rejected), rulings=rows)
+        expected = {0: {event_key("/shop", "n"): "a"}} if n else {}
+        assert keys(shard) == expected
+        assert shard.no_events == {"not_an_event": 2 - n}
+        recount = FileRecount(SPAN, SeriesBy(), rows)
+        recount.take(rejected, NESTED)
+        assert recount.result().counts == ({BASE: {"a": 1}} if n else {})
+        assert recount.result().no_events == Counter({"not_an_event": 1 - n})

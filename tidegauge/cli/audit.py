@@ -12,6 +12,7 @@ from tidegauge.cli.audit_words import print_audit, told
 from tidegauge.cli.moments import moment_ms
 from tidegauge.cli.reached import as_if_exported, reached
 from tidegauge.cli.replay_options import print_json, progress_bar
+from tidegauge.domain.decode import SeriesBy
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.domain.recount import Span
 from tidegauge.settings import (
@@ -41,7 +42,9 @@ _PARAGRAPHS = (
     "The source is a fixture that was put on the stream (--fixture), or the stream itself as far "
     "as it still holds its records (--stream, behind FROM and TO). A fixture of plain events has "
     "one space of ids; a recording, and the stream, are recounted by shard and lineage. What is "
-    "set aside follows from the heartbeats in the source; for plain events quarantine tells it.",
+    "set aside follows from the heartbeats in the source; for plain events quarantine tells it. A "
+    "replay whose times were shifted is audited with --stream, and one that still runs once it is "
+    "done.",
     "Looks at the stream of the environment (EVENTS_STREAM with DATABASE_URL or "
     "DATABASE_SECRET_ARN), else at a local stack that is up. Exit code 1 if counts differ, 2 if "
     "there is nothing to compare.",
@@ -124,6 +127,10 @@ class _Settings:
         recorded = source.manifest.heartbeats if source is not None else None
         self._clock = Clocks(recorded or self.streams.heartbeats)
 
+    def series_by(self) -> SeriesBy:
+        """Return what names the series of an event."""
+        return SeriesBy(self.windows.series_fields)
+
     def rules(self) -> "CountRules":
         """Return what may be counted."""
         return self.windows.count_rules(
@@ -157,7 +164,7 @@ def _auditor(settings: _Settings, span: "Span", generation: int | None) -> "Audi
     )
     try:
         books = MysqlBooks(database, settings.name)
-        return Auditor(books, settings.rules(), span, generation=generation)
+        return Auditor(books, settings.rules(), settings.series_by(), span, generation=generation)
     finally:
         database.close()
 
@@ -165,17 +172,11 @@ def _auditor(settings: _Settings, span: "Span", generation: int | None) -> "Audi
 def _of_stream(auditor: "Auditor", settings: _Settings, *, hidden: bool) -> "Audit":
     from tidegauge.adapters.clock import SystemClock
     from tidegauge.adapters.kinesis_pages import KinesisPages
-    from tidegauge.domain.decode import SeriesBy
     from tidegauge.steps.audit import SHARD_PARTS
 
     parts = len(auditor.books.shards) * SHARD_PARTS
     with progress_bar("Reading the stream", parts, hidden=hidden) as progress:
-        return auditor.of_stream(
-            KinesisPages(settings.name),
-            SeriesBy(settings.windows.series_fields),
-            SystemClock(),
-            progress,
-        )
+        return auditor.of_stream(KinesisPages(settings.name), SystemClock(), progress)
 
 
 def _of_fixture(
@@ -184,10 +185,9 @@ def _of_fixture(
     from tidegauge.adapters.fixture_decoder import offered_by
     from tidegauge.adapters.fixtures import FixtureKind, bare_blocks
     from tidegauge.cli.recorded import recorded_items
-    from tidegauge.domain.decode import SeriesBy
     from tidegauge.steps.replay_clock import with_beats
 
-    series_by = SeriesBy(settings.windows.series_fields)
+    series_by = settings.series_by()
     with progress_bar("Recounting", fixture.size_bytes, hidden=hidden) as progress:
         if fixture.kind is FixtureKind.RECORDED:
             parents = {one.shard_id: one.parent_ids for one in fixture.manifest.shards}

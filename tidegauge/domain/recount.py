@@ -7,11 +7,12 @@ lineage only at the end.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 
 import msgspec
 
+from tidegauge.domain.decode import SeriesBy, decode
 from tidegauge.domain.event import Event, Heartbeat, Rejection, RejectReason
 from tidegauge.domain.fold import CountRules
 from tidegauge.domain.record import DecodedRecord
@@ -41,6 +42,10 @@ class Span(msgspec.Struct, frozen=True, gc=False):
     def holds(self, window_ms: int) -> bool:
         """Return whether a window's start lies in it."""
         return self.from_ms <= window_ms < self.until_ms
+
+    def window_of(self, event: Event) -> int:
+        """Return the start of an event's window."""
+        return event.event_time_ms - event.event_time_ms % self.size_ms
 
     def cut(self, from_ms: int, until_ms: int) -> "Span":
         """Return what of it starts in `[from_ms, until_ms)`."""
@@ -105,6 +110,7 @@ class ShardRecount:
         shard_id: The shard; heartbeats meant for another one say nothing.
         rules: What may be counted.
         span: What is counted of it.
+        series_by: Names the series of what a retry has made of rejected bytes.
         fence: The last record to count.
         inherited_ms: The greatest stream time of its parents; None for none.
         rulings: What quarantine holds of the shard.
@@ -123,6 +129,7 @@ class ShardRecount:
         shard_id: str,
         rules: CountRules,
         span: Span,
+        series_by: SeriesBy,
         *,
         fence: int,
         inherited_ms: int | None = None,
@@ -131,6 +138,7 @@ class ShardRecount:
         self.shard_id = shard_id
         self._rules = rules
         self._span = span
+        self._series_by = series_by
         self._fence = fence
         self._inherited_ms = inherited_ms
         self._rulings = {(row.sequence_number, row.sub_index): row for row in rulings}
@@ -160,12 +168,12 @@ class ShardRecount:
             if isinstance(item, Event):
                 self._event(item, record, sub_index)
             elif isinstance(item, Rejection):
-                self.no_events[item.reason] += 1
+                self._rejected(item, record.sequence_number, sub_index)
             else:
                 self._beat(item, record.arrival_time_ms)
 
     def _event(self, event: Event, record: DecodedRecord, sub_index: int) -> None:
-        window_ms = event.event_time_ms - event.event_time_ms % self._span.size_ms
+        window_ms = self._span.window_of(event)
         if not self._span.holds(window_ms):
             return
         row = self._rulings.get((record.sequence_number, sub_index))
@@ -178,11 +186,22 @@ class ShardRecount:
             if reason is not None:
                 self.set_aside[(window_ms, reason)] += 1
                 return
+        self._count(event, window_ms)
+
+    def _count(self, event: Event, window_ms: int) -> None:
         own = self.keys.setdefault(window_ms, {})
         if event.key in own:
             self.duplicates[window_ms] += 1
         else:
             own[event.key] = event.series
+
+    def _rejected(self, item: Rejection, sequence_number: int, sub_index: int) -> None:
+        row = self._rulings.get((sequence_number, sub_index))
+        if row is None or row.state is not ItemState.COUNTED:
+            self.no_events[item.reason] += 1
+            return
+        for event in _events_in(item.data, self._series_by, self._span):
+            self._count(event, self._span.window_of(event))
 
     def _reason(self, time_ms: int, arrival_ms: int | None, row: Ruling | None) -> str | None:
         """Return why an event may not be counted; None where it may."""
@@ -209,7 +228,15 @@ class ShardRecount:
             time_ms = min(time_ms, arrival_ms)
         if self.first_beat_ms is None:
             self.first_beat_ms = time_ms
-        self._stream_time_ms = max(time_ms, self._stream_time_ms or time_ms)
+        before_ms = self._stream_time_ms
+        self._stream_time_ms = time_ms if before_ms is None else max(time_ms, before_ms)
+
+
+def _events_in(data: bytes, series_by: SeriesBy, span: Span) -> Iterator[Event]:
+    """Yield the events of a span in bytes that stand alone, as a retry takes them."""
+    for item in decode(data, series_by):
+        if isinstance(item, Event) and span.holds(span.window_of(item)):
+            yield item
 
 
 def over_lineage(
@@ -258,16 +285,21 @@ class FileRecount:
 
     Args:
         span: What is counted of it.
+        series_by: Names the series of what a retry has made of rejected bytes.
         rulings: What quarantine holds.
     """
 
-    def __init__(self, span: Span, rulings: Iterable[Ruling]) -> None:
+    def __init__(self, span: Span, series_by: SeriesBy, rulings: Iterable[Ruling]) -> None:
         self._span = span
+        self._series_by = series_by
         self._keys: _Keys = {}
         self._held: dict[bytes, list[str]] = {}
+        self._retried: set[bytes] = set()
         for row in rulings:
             if row.state in (ItemState.HELD, ItemState.DISCARDED):
                 self._held.setdefault(row.sha256, []).append(row.reason)
+            elif row.state is ItemState.COUNTED:
+                self._retried.add(row.sha256)
         self._total = Recounted({}, Counter(), Counter(), Counter())
 
     def take(
@@ -281,23 +313,35 @@ class FileRecount:
             unconfirmed: Whether a replay would let nobody count it, for its absurd time.
         """
         if isinstance(item, Rejection):
-            self._total.no_events[item.reason] += 1
+            self._rejected(item)
         if not isinstance(item, Event):
             return
-        window_ms = item.event_time_ms - item.event_time_ms % self._span.size_ms
+        window_ms = self._span.window_of(item)
         if not self._span.holds(window_ms):
             return
         reasons = self._held.get(sha256(data).digest()) if self._held else None
         reason = RejectReason.UNCONFIRMED_TIME.value if unconfirmed else None
         if reasons:
             reason = reasons.pop()
-        own = self._keys.setdefault(window_ms, {})
         if reason is not None:
             self._total.set_aside[(window_ms, reason)] += 1
-        elif item.key in own:
+        else:
+            self._count(item)
+
+    def _rejected(self, item: Rejection) -> None:
+        if not self._retried or sha256(item.data).digest() not in self._retried:
+            self._total.no_events[item.reason] += 1
+            return
+        for event in _events_in(item.data, self._series_by, self._span):
+            self._count(event)
+
+    def _count(self, event: Event) -> None:
+        window_ms = self._span.window_of(event)
+        own = self._keys.setdefault(window_ms, {})
+        if event.key in own:
             self._total.duplicates[window_ms] += 1
         else:
-            own[item.key] = item.series
+            own[event.key] = event.series
 
     def result(self) -> Recounted:
         """Return what the file holds."""

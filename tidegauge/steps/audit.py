@@ -41,6 +41,7 @@ class Auditor:
     Args:
         keeper: Where they are kept.
         rules: By which they were counted.
+        series_by: The same.
         asked: The windows.
         generation: As for `BookKeeper.books`.
 
@@ -49,9 +50,16 @@ class Auditor:
     """
 
     def __init__(
-        self, keeper: BookKeeper, rules: CountRules, asked: Span, *, generation: int | None = None
+        self,
+        keeper: BookKeeper,
+        rules: CountRules,
+        series_by: SeriesBy,
+        asked: Span,
+        *,
+        generation: int | None = None,
     ) -> None:
         self._rules = rules
+        self._series_by = series_by
         self._asked = asked
         if not asked.n_windows:
             msg = (
@@ -72,7 +80,7 @@ class Auditor:
 
     def of_file(self, told: Iterable[Told]) -> Audit:
         """Audit against the events of a file, in its order, as a replay would send them."""
-        recount = FileRecount(self._closed, self.books.rulings)
+        recount = FileRecount(self._closed, self._series_by, self.books.rulings)
         for one in told:
             if isinstance(one, Offered):
                 recount.take(one.item, one.data)
@@ -113,17 +121,12 @@ class Auditor:
         return self._audit(recounted, self._closed)
 
     def of_stream(
-        self,
-        stream: RereadStream,
-        series_by: SeriesBy,
-        clock: Clock,
-        progress: Progress = lambda _: None,
+        self, stream: RereadStream, clock: Clock, progress: Progress = lambda _: None
     ) -> Audit:
         """Audit against what the stream still holds.
 
         Args:
             stream: The stream.
-            series_by: Names the series of an event.
             clock: Tells what the stream may have forgotten.
             progress: Told how much was read, in `SHARD_PARTS` of each shard.
 
@@ -137,7 +140,7 @@ class Auditor:
         for number, shard in enumerate(self.books.shards):
             if shard.fence != NO_FENCE:
                 reading = _Reading(shard.fence, progress, number * SHARD_PARTS)
-                reading.all(stream, shards[shard.shard_id], series_by)
+                reading.all(stream, shards[shard.shard_id], self._series_by)
             progress((number + 1) * SHARD_PARTS)
         if stream.identity() != identity:
             msg = "the stream was made anew under its name while it was read: ask again"
@@ -153,6 +156,7 @@ class Auditor:
                 shard.shard_id,
                 self._rules,
                 self._closed,
+                self._series_by,
                 fence=shard.fence,
                 inherited_ms=max(
                     (ms for name in shard.parent_ids if (ms := times.get(name)) is not None),
