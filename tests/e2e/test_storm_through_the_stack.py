@@ -14,15 +14,6 @@ from embedded.run import replay_and_report
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 
-def replayed(stack: Running, places: Places) -> Report:
-    return replay_and_report(stack, places, Phases(Console(stderr=True)))
-
-
-@pytest.fixture(scope="module")
-def storm(stack: Running, places: Places) -> Report:
-    return replayed(stack, places)
-
-
 def test_every_window_in_mysql_equals_a_plain_recount(storm: Report) -> None:
     assert storm.check.holds, list(storm.check.differences)[:5]
     assert storm.check.events == 21_954
@@ -43,7 +34,7 @@ def test_the_storm_alerts_people_and_the_calm_days_before_it_do_not(storm: Repor
 def test_a_second_replay_is_a_generation_of_its_own_and_counts_the_same(
     storm: Report, stack: Running, places: Places
 ) -> None:
-    again = replayed(stack, places)
+    again = replay_and_report(stack, places, Phases(Console(stderr=True)))
     assert again.check.holds
     assert [line.count for line in again.windows] == [line.count for line in storm.windows]
     assert [line.verdict for line in again.windows] == [line.verdict for line in storm.windows]
