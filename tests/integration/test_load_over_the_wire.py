@@ -24,7 +24,7 @@ from tidegauge.domain.count import CompletedWindow
 from tidegauge.domain.event import RejectReason
 from tidegauge.domain.record import Record
 
-pytestmark = [pytest.mark.database, pytest.mark.kinesis]
+pytestmark = [pytest.mark.database, pytest.mark.kinesis, pytest.mark.timeout(600)]
 
 N_EVENTS = 200_000
 N_PRODUCERS = 4
@@ -32,6 +32,7 @@ N_ROUNDS = 80
 MINUTES_A_ROUND = 3
 ROUNDS_A_RESHARD = 5
 MAX_BATCH = 120
+PATIENCE_SECONDS = 240.0  # of a busy machine
 Make = Callable[..., ReshardedWorld]
 
 
@@ -64,7 +65,7 @@ def test_of_200_000_events_none_is_lost_and_none_is_doubled(make_world: Make) ->
     ]
     crowd = Crowd(world, idle_s=0.2, sweep_s=0.1, minutes_a_sweep=0, lost_answers=0.05)
     put_under_load(world, crowd, producers)
-    crowd.wait_until(lambda: closed_shards_are_read(world))
+    crowd.wait_until(lambda: closed_shards_are_read(world), seconds=PATIENCE_SECONDS)
     crowd.finish()
     world.come_to_an_end()
 
@@ -132,7 +133,9 @@ def put_under_load(world: ReshardedWorld, crowd: Crowd, producers: list[Producer
         crowd.read_new_shards()
     for producer in producers:
         producer.quotas.put(None)
-    crowd.wait_until(lambda: not any(thread.is_alive() for thread in threads))
+    crowd.wait_until(
+        lambda: not any(thread.is_alive() for thread in threads), seconds=PATIENCE_SECONDS
+    )
 
 
 def closed_shards_are_read(world: ReshardedWorld) -> bool:

@@ -16,7 +16,8 @@ from tidegauge.domain.errors import Transient
 from tidegauge.steps.count_stream import StreamCounter
 from tidegauge.steps.sweep import Sweep
 
-SWEEP_SECONDS = 60.0
+PATIENCE_SECONDS = 60.0
+POLL_SECONDS = 0.005
 
 
 class Crowd:
@@ -111,13 +112,13 @@ class Crowd:
         """Return once so many sweeps are done."""
         self.wait_until(lambda: self.swept >= number)
 
-    def wait_until(self, reached: Callable[[], bool], *, seconds: float = SWEEP_SECONDS) -> None:
+    def wait_until(self, reached: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) -> None:
         """Return once something is so; nobody may have failed meanwhile."""
         deadline = time.monotonic() + seconds
         while not reached():
             assert self.failures == []
             assert time.monotonic() < deadline
-            self.over.wait(0.002)
+            self.over.wait(POLL_SECONDS)
 
     def _sweeping(self, sweep: Sweep) -> None:
         while not self.over.wait(self._sweep_s):
