@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-
 # Of the wall clock, since the row was first written: people ask about an alert after a weekend,
 # and a replay passes through a month of windows in seconds.
 KEPT_DAYS = 14
