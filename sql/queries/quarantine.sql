@@ -47,7 +47,7 @@ FROM quarantine WHERE id IN %(ids)s ORDER BY id FOR UPDATE
 
 -- Some shards of a generation, in the order in which everybody takes them.
 -- name: lock_shards_named
-SELECT shard_id, stream_time FROM shard
+SELECT shard_id, fence, ledger_number, stream_time FROM shard
 WHERE generation = %(generation)s AND shard_id IN %(shard_ids)s ORDER BY shard_id FOR UPDATE
 
 -- name: greatest_stream_time

@@ -187,6 +187,16 @@ def test_an_event_that_an_ancestor_has_counted_is_known(line: AsideLine) -> None
     assert line.retry(1).state is ItemState.KNOWN
 
 
+def test_what_an_expired_ancestor_counts_between_two_retries_is_known(line: AsideLine) -> None:
+    log: MixedLog = [Beat(BASE), told(1, "a", 1)]
+    line.listing("p", "c<p").counted("p", log)
+    line.listing("c<p", gone=["p"])  # with a batch still on its way
+    line.counted("c", [aside(2, "a", 2), aside(3, "a", 3)])
+    assert line.retry(1).state is ItemState.COUNTED
+    line.counted("p", [*log, told(3, "a", 3)])
+    assert line.retry(2).state is ItemState.KNOWN
+
+
 def test_the_same_event_set_aside_twice_counts_once(line: AsideLine) -> None:
     line.listing("p", "c<p").counted("p", [Beat(BASE), aside(1, "a", 1), aside(1, "a", 1)])
     line.drain("p")

@@ -1,11 +1,12 @@
 """Counting an item of the quarantine anew on MySQL: one transaction, in everybody's lock order.
 
-The frontier first, so that nothing closes and no shard is added; then the item's shard and all its
-descendants in order of id, so that none of them counts the same event meanwhile; then the item.
-Its ancestors are drained and write no more.
+The frontier first, so that nothing closes and no shard is added; then the item's shard with all its
+ancestors and descendants in order of id, so that none of them counts the same event meanwhile (an
+ancestor is drained, and yet a batch of one that has expired may still be on its way); then the
+item.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from tidegauge.adapters.mysql.evidence import add_evidence
@@ -25,32 +26,71 @@ if TYPE_CHECKING:
 
 _SHARDS_PER_QUERY = 500
 
+# A shard, and how far each of its family has counted: fence and ledger number.
+_Mark = tuple[int, str, tuple[tuple[str, str | None, int], ...]]
+
+
+class KeptKeys:
+    """The keys of the shard that was last asked for, so that many items need not read them anew.
+
+    Whoever writes ledger rows of a shard moves its fence or raises its ledger number: either shows
+    in the mark.
+
+    Args:
+        max_keys: Above this all are let go; a key takes some 60 bytes.
+    """
+
+    def __init__(self, *, max_keys: int = 1_000_000) -> None:
+        self._max_keys = max_keys
+        self._mark: _Mark | None = None
+        self._sets: dict[int, set[int]] = {}
+
+    def trusted(self, mark: _Mark) -> dict[int, set[int]]:
+        """Return the kept sets by window start, to be added to; none if somebody has written."""
+        if self._mark != mark or sum(map(len, self._sets.values())) > self._max_keys:
+            self._mark, self._sets = mark, {}
+        return self._sets
+
+    def committed(self, mark: _Mark, new: Mapping[int, Sequence[int]]) -> None:
+        """Keep what a transaction has added; call after COMMIT has answered."""
+        self._mark = mark
+        for window_ms, keys in new.items():
+            self._sets[window_ms].update(keys)
+
+    def drop(self) -> None:
+        """Forget all, as after any error."""
+        self._mark, self._sets = None, {}
+
 
 class MysqlRetry:
     """Implements `ports.RetryTransaction`.
 
     Args:
         cursor: Of a transaction that has done nothing yet.
-        generation: The item's stream generation.
-        shard_id: The item's shard.
-        item_id: Its number.
+        place: The item as it was read before; its position never changes.
+        kept: The keys of this process.
     """
 
-    def __init__(self, cursor: "Cursor", generation: int, shard_id: str, item_id: int) -> None:
+    def __init__(self, cursor: "Cursor", place: QuarantinedItem, kept: KeptKeys) -> None:
         self._cursor = cursor
-        self._generation = generation
-        self._shard_id = shard_id
+        self._kept = kept
+        self._retried: Retried | None = None
+        self._generation = generation = place.generation
+        self._shard_id = shard_id = place.shard_id
         self._frontier = lock_frontier(cursor, generation)
         parents = self._parents()
         self._descent = sorted(descent(shard_id, parents))
         self._family = sorted({*ancestry(shard_id, parents), *self._descent})
-        stream_time_ms = self._lock_shards()
-        (self._item,) = locked_items(cursor, [item_id])
+        shards = self._lock_family()
+        own_time = {row[0]: row[-1] for row in shards}[shard_id]
+        marks = ((name, fence, number) for name, fence, number, _ in shards)
+        self._mark: _Mark = (generation, shard_id, tuple(marks))
+        (self._item,) = locked_items(cursor, [place.item_id])
         greatest = self._one("greatest_stream_time")
         self._standing = Standing(
             current=not self._frontier.ended and not self._one("later_generations"),
             next_window_ms=self._frontier.next_window_ms,
-            stream_time_ms=stream_time_ms,
+            stream_time_ms=from_sql(own_time),
             greatest_ms=from_sql(greatest),
         )
 
@@ -62,16 +102,14 @@ class MysqlRetry:
             raise BrokenInvariant(msg)
         return parents
 
-    def _lock_shards(self) -> int | None:
-        """Lock the shard and its descendants; return the shard's stream time."""
-        own_ms: int | None = None
-        for some in slices(self._descent, _SHARDS_PER_QUERY):
+    def _lock_family(self) -> list[tuple[Any, ...]]:
+        """Lock the shard, its ancestors and descendants in order of id; return their rows."""
+        rows: list[tuple[Any, ...]] = []
+        for some in slices(self._family, _SHARDS_PER_QUERY):
             names = {"generation": self._generation, "shard_ids": some}
             self._cursor.execute(query("lock_shards_named"), names)
-            times = dict(self._cursor.fetchall())
-            if self._shard_id in times:
-                own_ms = from_sql(times[self._shard_id])
-        return own_ms
+            rows.extend(self._cursor.fetchall())
+        return rows
 
     def _one(self, name: str, **values: object) -> Any:
         self._cursor.execute(query(name), {"generation": self._generation, **values})
@@ -90,11 +128,14 @@ class MysqlRetry:
 
     def known(self, windows: Set[int]) -> Mapping[int, Set[int]]:
         """Return what the ledgers of the shard, its ancestors and descendants hold, by window."""
-        known: dict[int, set[int]] = {window_ms: set() for window_ms in windows}
+        known = self._kept.trusted(self._mark)
+        missing = windows - known.keys()
+        loaded: dict[int, set[int]] = {window_ms: set() for window_ms in missing}
         for some in slices(self._family, _SHARDS_PER_QUERY):
-            for window_ms, keys in keys_of(self._cursor, self._generation, some, windows).items():
-                known[window_ms] |= keys
-        return dict(known)
+            for window_ms, keys in keys_of(self._cursor, self._generation, some, missing).items():
+                loaded[window_ms] |= keys
+        known.update(loaded)
+        return {window_ms: known[window_ms] for window_ms in windows}
 
     def forgotten(self, windows: Set[int]) -> Set[int]:
         """Return the windows that more events are announced of than ledgers hold keys of."""
@@ -113,6 +154,17 @@ class MysqlRetry:
         self._add_partials(retried)
         add_evidence(self._cursor, self._generation, self._shard_id, retried.evidence)
         settle(self._cursor, [self._item], retried.state)
+        self._retried = retried
+
+    def committed(self) -> None:
+        """Keep the sets of what was written; call after COMMIT has answered."""
+        if self._retried is None or not self._retried.keys:
+            return
+        generation, shard_id, marks = self._mark
+        raised = tuple(
+            (name, fence, number + (name in self._descent)) for name, fence, number in marks
+        )
+        self._kept.committed((generation, shard_id, raised), self._retried.keys)
 
     def _add_keys(self, retried: Retried) -> None:
         rows = [

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from tidegauge.adapters.mysql import quarantine_items
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.lineage import lock_frontier
-from tidegauge.adapters.mysql.quarantine_retry import MysqlRetry, locked_items, settle
+from tidegauge.adapters.mysql.quarantine_retry import KeptKeys, MysqlRetry, locked_items, settle
 from tidegauge.adapters.mysql.queries import query, slices
 from tidegauge.domain.retry import ItemState
 from tidegauge.ports.quarantine import (
@@ -15,6 +15,7 @@ from tidegauge.ports.quarantine import (
     QuarantinedItem,
     RetryTransaction,
     Totals,
+    UnknownItem,
 )
 
 _SHARDS_PER_QUERY = 500
@@ -31,6 +32,7 @@ class MysqlQuarantine:
     def __init__(self, database: Database, stream_name: str) -> None:
         self._database = database
         self._stream_name = stream_name
+        self._kept = KeptKeys()
 
     def page(self, wanted: ItemFilter, *, limit: int, before: int | None = None) -> Page:
         """Return the newest items that are meant, of those that are looked at."""
@@ -77,9 +79,19 @@ class MysqlQuarantine:
     @contextmanager
     def _retrying(self, item_id: int) -> Iterator[RetryTransaction]:
         # where it stands never changes; read apart, so that a lock is the first statement
-        item, _ = self.item(item_id)
         with self._database.transaction() as cursor:
-            yield MysqlRetry(cursor, item.generation, item.shard_id, item_id)
+            mine = quarantine_items.generations_of(cursor, self._stream_name)
+            found = quarantine_items.items_of(cursor, [item_id])
+        if not found or found[0].generation not in mine:
+            raise UnknownItem([item_id])
+        try:
+            with self._database.transaction() as cursor:
+                retrying = MysqlRetry(cursor, found[0], self._kept)
+                yield retrying
+        except BaseException:
+            self._kept.drop()
+            raise
+        retrying.committed()
 
     def discard(self, item_ids: Sequence[int], why: str) -> Sequence[int]:
         """Give held items up, in one transaction: their bytes go, what is known of them stays."""
