@@ -3,13 +3,25 @@
 import random
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
 
-from tests.support.audited import Change, StoreBooks, audited, lines_of, places
+from tests.support.audited import (
+    Change,
+    StoreBooks,
+    audited,
+    lines_of,
+    places,
+    ruling,
+    rulings_in,
+)
+from tests.support.count_stores import MemoryStores
 from tests.support.lineage_worlds import WIDE, Counting, Resharded, resharded
 from tests.support.oracle import SIZE, Beat, Told
+from tests.support.quarantined import mixed_records
+from tests.support.retried_worlds import RetriedCounting, retried_world
 from tests.support.worlds import BASE, RULES, records
 from tidegauge.adapters.memory import MemoryCountStore
 from tidegauge.adapters.memory_sweeping import MemorySweepStore
@@ -42,7 +54,9 @@ class Watched(Counting):
             self.counts,
             self.sweeps,
             self.generation,
-            quarantine=lambda: self.counts.quarantine(self.generation),
+            rulings=lambda: (
+                ruling(name, item) for name, item in self.counts.quarantine(self.generation)
+            ),
             change=change or (lambda _: None),
         )
         return audited(books, lines or self.lines, SPAN, rules=self._audit_rules)
@@ -94,6 +108,27 @@ def test_what_the_steps_have_counted_is_what_a_plain_recount_finds_at_any_moment
     assert min(seen["open"], seen["late"], seen["duplicates"]) > 50
     assert seen["events"] > 2_000
     assert (seen["set aside"] > 500) is (rules is TIGHT)
+
+
+def test_what_was_counted_anew_at_whatever_moment_is_no_difference() -> None:
+    n_retried = 0
+    for seed in range(N_WORLDS // 2):
+        world = retried_world(random.Random(seed))  # noqa: S311
+        stores, chance = MemoryStores(), random.Random(-seed)  # noqa: S311
+        counting = RetriedCounting(stores, world, chance, name="s")
+        counting.finish(chance)
+        lines = lines_of({name: mixed_records(name, log) for name, log in world.logs.items()})
+        books = StoreBooks(
+            stores.counts,
+            stores.sweeps,
+            counting.generation,
+            rulings=partial(rulings_in, stores.quarantine("s")),
+        )
+        found = audited(books, lines, SPAN, rules=WIDE)
+        assert places(found.differences) == {}, seed
+        assert found.recounted == found.counted
+        n_retried += len(counting.outcomes)
+    assert n_retried > 100
 
 
 def test_any_one_count_that_is_changed_is_found_and_nothing_else() -> None:

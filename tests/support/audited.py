@@ -14,6 +14,7 @@ from tidegauge.domain.recount import Ruling, Span
 from tidegauge.domain.retry import ItemState
 from tidegauge.ports import CountStore, StreamIdentity, SweepStore
 from tidegauge.ports.audit import Page
+from tidegauge.ports.quarantine import ItemFilter, QuarantineStore
 from tidegauge.steps.audit import Auditor
 from tidegauge.steps.recorded_clock import RecordedLine
 
@@ -27,7 +28,7 @@ class StoreBooks:
         counts: The store.
         sweeps: Its shards.
         generation: The stream generation's number.
-        quarantine: What was set aside so far, with its shard.
+        rulings: What was set aside so far.
         change: Tampers with the books.
         arn: Of the stream.
     """
@@ -38,14 +39,14 @@ class StoreBooks:
         sweeps: SweepStore,
         generation: int,
         *,
-        quarantine: Callable[[], Iterable[tuple[str, Quarantined]]] = tuple,
+        rulings: Callable[[], Iterable[Ruling]] = tuple,
         change: Change = lambda _: None,
         arn: str = "s",
     ) -> None:
         self._counts = counts
         self._sweeps = sweeps
         self._generation = generation
-        self._quarantine = quarantine
+        self._rulings = rulings
         self._change = change
         self._arn = arn
 
@@ -70,7 +71,7 @@ class StoreBooks:
             ],
             announced=announced(rows.values()),
             gaps=[KnownGap(from_ms, until_ms, "", "") for from_ms, until_ms in sorted(gaps)],
-            rulings=[ruling(shard_id, item) for shard_id, item in self._quarantine()],
+            rulings=list(self._rulings()),
         )
         for count in untold:
             if closed.holds(count.window_start_ms) and count.count:
@@ -104,6 +105,15 @@ def ruling(shard_id: str, item: Quarantined, state: ItemState = ItemState.HELD) 
         state,
         sha256(item.data).digest(),
     )
+
+
+def rulings_in(quarantine: QuarantineStore) -> list[Ruling]:
+    """Return what the quarantine of a stream holds, or has settled."""
+    page = quarantine.page(ItemFilter(settled=True), limit=1000)
+    return [
+        Ruling(i.shard_id, i.sequence_number, i.sub_index, i.reason, i.state, i.sha256)
+        for i in page.items
+    ]
 
 
 def lines_of(logs: Mapping[str, Sequence[DecodedRecord]]) -> list[RecordedLine]:
