@@ -6,7 +6,14 @@ from msgspec.structs import replace
 from tests.support.count_stores import Stores
 from tests.support.lineage_worlds import WIDE
 from tests.support.oracle import SIZE, Beat
-from tests.support.quarantined import Aside, AsideLine, MixedLog, aside
+from tests.support.quarantined import (
+    BY_TYPE,
+    STREAM_NAME,
+    Aside,
+    AsideLine,
+    MixedLog,
+    aside,
+)
 from tests.support.shard_line import MINUTE, beat
 from tests.support.worlds import BASE, CLOSE_RULES, told
 from tidegauge.domain.decode import SeriesBy
@@ -16,7 +23,7 @@ from tidegauge.domain.retry import ItemState, Refusal
 from tidegauge.ports import StreamIdentity
 from tidegauge.ports.quarantine import UnknownItem
 from tidegauge.steps.close import end_once
-from tidegauge.steps.quarantine import discard
+from tidegauge.steps.quarantine import discard, retry
 
 OLD = replace(WIDE, max_event_age_ms=2 * SIZE)
 OLD_CLOSE = replace(CLOSE_RULES, max_event_age_ms=2 * SIZE)
@@ -187,14 +194,21 @@ def test_an_event_that_an_ancestor_has_counted_is_known(line: AsideLine) -> None
     assert line.retry(1).state is ItemState.KNOWN
 
 
-def test_what_an_expired_ancestor_counts_between_two_retries_is_known(line: AsideLine) -> None:
-    log: MixedLog = [Beat(BASE), told(1, "a", 1)]
-    line.listing("p", "c<p").counted("p", log)
-    line.listing("c<p", gone=["p"])  # with a batch still on its way
-    line.counted("c", [aside(2, "a", 2), aside(3, "a", 3)])
-    assert line.retry(1).state is ItemState.COUNTED
-    line.counted("p", [*log, told(3, "a", 3)])
-    assert line.retry(2).state is ItemState.KNOWN
+def test_what_was_counted_or_retried_between_two_retries_is_known(line: AsideLine) -> None:
+    line.listing("g", "p<g", "c<p")
+    line.counted("g", [Beat(BASE), aside(1, "a", 1)])
+    line.drain("g")
+    line.counted("p", [aside(n, "a", n) for n in (2, 1, 3, 4, 5)])
+    assert line.retry(2).state is ItemState.COUNTED  # and the keys are kept
+    other = line.stores.quarantine(STREAM_NAME)
+    assert retry(other, 1, BY_TYPE, WIDE).state is ItemState.COUNTED  # of an ancestor
+    assert line.retry(3).state is ItemState.KNOWN
+    line.counted("p", [*[aside(n, "a", n) for n in (2, 1, 3, 4, 5)], told(3, "a", 3)])
+    assert line.retry(4).state is ItemState.KNOWN
+    line.drain("p")
+    line.counted("c", [told(4, "a", 4)])  # a descendant
+    assert line.retry(5).state is ItemState.KNOWN
+    assert line.retry(6).state is ItemState.COUNTED
 
 
 def test_the_same_event_set_aside_twice_counts_once(line: AsideLine) -> None:

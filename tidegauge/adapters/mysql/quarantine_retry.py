@@ -1,9 +1,8 @@
 """Counting an item of the quarantine anew on MySQL: one transaction, in everybody's lock order.
 
-The frontier first, so that nothing closes and no shard is added; then the item's shard with all its
-ancestors and descendants in order of id, so that none of them counts the same event meanwhile (an
-ancestor is drained, and yet a batch of one that has expired may still be on its way); then the
-item.
+The frontier first, so that nothing closes and no shard is added; then the item's shard and all its
+descendants in order of id, so that none of them counts the same event meanwhile; then the item. Its
+ancestors are drained and count no more.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -26,15 +25,15 @@ if TYPE_CHECKING:
 
 _SHARDS_PER_QUERY = 500
 
-# A shard, and how far each of its family has counted: fence and ledger number.
+# A shard, and how far it and each of its descendants has counted: fence and ledger number.
 _Mark = tuple[int, str, tuple[tuple[str, str | None, int], ...]]
 
 
 class KeptKeys:
     """The keys of the shard that was last asked for, so that many items need not read them anew.
 
-    Whoever writes ledger rows of a shard moves its fence or raises its ledger number: either shows
-    in the mark.
+    Who counts on a shard moves its fence; a retry raises the ledger numbers of the item's shard and
+    of its descendants. Either shows in the mark.
 
     Args:
         max_keys: Above this all are let go; a key takes some 60 bytes.
@@ -81,7 +80,7 @@ class MysqlRetry:
         parents = self._parents()
         self._descent = sorted(descent(shard_id, parents))
         self._family = sorted({*ancestry(shard_id, parents), *self._descent})
-        shards = self._lock_family()
+        shards = self._lock_shards()
         own_time = {row[0]: row[-1] for row in shards}[shard_id]
         marks = ((name, fence, number) for name, fence, number, _ in shards)
         self._mark: _Mark = (generation, shard_id, tuple(marks))
@@ -102,10 +101,10 @@ class MysqlRetry:
             raise BrokenInvariant(msg)
         return parents
 
-    def _lock_family(self) -> list[tuple[Any, ...]]:
-        """Lock the shard, its ancestors and descendants in order of id; return their rows."""
+    def _lock_shards(self) -> list[tuple[Any, ...]]:
+        """Lock the shard and its descendants in order of id; return their rows."""
         rows: list[tuple[Any, ...]] = []
-        for some in slices(self._family, _SHARDS_PER_QUERY):
+        for some in slices(self._descent, _SHARDS_PER_QUERY):
             names = {"generation": self._generation, "shard_ids": some}
             self._cursor.execute(query("lock_shards_named"), names)
             rows.extend(self._cursor.fetchall())
@@ -161,9 +160,7 @@ class MysqlRetry:
         if self._retried is None or not self._retried.keys:
             return
         generation, shard_id, marks = self._mark
-        raised = tuple(
-            (name, fence, number + (name in self._descent)) for name, fence, number in marks
-        )
+        raised = tuple((name, fence, number + 1) for name, fence, number in marks)
         self._kept.committed((generation, shard_id, raised), self._retried.keys)
 
     def _add_keys(self, retried: Retried) -> None:
