@@ -38,7 +38,7 @@ from tidegauge.steps.publish import publish_outbox
 
 FELLS = 3
 OTHERS = ("sweeper", "sweeper", "lineage", "purger", "hand")
-COMMITTERS = ("writer", "writer", "closer", "predictor", "publisher")
+COMMITTERS = ("closer", "predictor", "publisher")
 
 
 class CrashRace:
@@ -68,13 +68,16 @@ class CrashRace:
             folder,
             url,
             posts,
-            fells=[(role, self._fell()) for role in self._chance.sample(COMMITTERS, FELLS)],
+            fells=[("writer", self._fell()), *self._fells()],
             restart=server.restart,
             doubled=lambda: self._chance.random() < 0.3,
         )
 
     def _fell(self) -> Fate:
         return Fate(Deed.FELL, Moment.SENT, COMMIT, self._chance.randrange(1, 6))
+
+    def _fells(self) -> list[tuple[str, Fate]]:
+        return [(role, self._fell()) for role in self._chance.sample(COMMITTERS, FELLS - 1)]
 
     def _posts(self) -> list[Post]:
         """Everybody dies; some freeze before, each lock in somebody's hands and to both ends."""
@@ -88,7 +91,8 @@ class CrashRace:
         )
 
         def freeze(lock: str, *, ends: bool) -> Fate:
-            number = self._chance.randrange(1, 4)
+            # the frontier a little later, so that there are verdicts to give before
+            number = self._chance.randrange(5, 15) if lock == "frontier" else 1
             return Fate(Deed.FREEZE, Moment.ANSWERED, LOCKS[lock], number, ends=ends)
 
         first, second = self._chance.sample(("alone", "parent"), 2)

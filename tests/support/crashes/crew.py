@@ -133,6 +133,7 @@ class Crew:
                     self._listen()
                     self._look_after_frozen(watch)
                     self._look_after_server()
+                    self._look_after_hand()
                 for post in self._posts:
                     self._tell(post, "finish")
                 while not all(post.done for post in self._posts):
@@ -205,9 +206,10 @@ class Crew:
             self._start(post)
             return
         post.done = True
-        if post.fate is not None and post.fate.deed is Deed.FELL:  # its log was too short
-            self._fells.appendleft(("closer", post.fate))
-            self._felling = False
+        for fate in (post.fate, *post.fates):
+            if fate is not None and fate.deed is Deed.FELL:  # its log was too short
+                self._fells.appendleft(("closer", fate))
+                self._felling = False
 
     # --- what they say
 
@@ -287,20 +289,29 @@ class Crew:
             return False  # the server is down
 
     def _look_after_server(self) -> None:
-        """Let the next process kill the server, once none waits for a lock on verdicts.
+        """Let the next process kill the server, if one is able to now.
 
-        That one may have nothing left to judge when the server is back.
+        The first does so at once. The others wait until nobody will freeze with a lock on verdicts
+        any more: once the server is back, there may be nothing left to judge.
         """
-        if self._felling or not self._fells or any(map(_will_freeze_verdicts, self._posts)):
+        early = not self.tally.fells
+        if self._felling or not (early or not any(map(_will_freeze_verdicts, self._posts))):
             return
-        role, fate = self._fells.popleft()
+        role = self._fells[0][0] if self._fells else ""
         able = [post for post in self._posts if post.role == role and self._may_fell(post)]
         if not able:
-            able = [post for post in self._posts if post.role == "closer"]
+            return
+        _, fate = self._fells.popleft()
         post = min(able, key=lambda post: post.position)
         self._felling = True
         post.fates.appendleft(fate)
         self._next_fate(post)
+
+    def _look_after_hand(self) -> None:
+        """Let the hand count on where it has counted too little to meet its fate."""
+        writers = [post for post in self._posts if post.role == "writer"]
+        if not self._hand.awaits_nothing and all(post.done for post in writers):
+            self._double(writers[-1])
 
     @staticmethod
     def _may_fell(post: Post) -> bool:

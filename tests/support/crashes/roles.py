@@ -25,6 +25,9 @@ from tidegauge.steps.predict import PredictStep, read_doorbell
 from tidegauge.steps.publish import publish_outbox
 from tidegauge.steps.sweep import Sweep
 
+# Pauses between two pieces of work. Those that cost most must leave the others time to race.
+QUICK, SLOW = 0.05, 0.2
+
 
 def name_of(message: OutboxMessage) -> str:
     """Return a name that tells a message from all others."""
@@ -66,14 +69,16 @@ def write(worker: Worker) -> None:
 def close(worker: Worker) -> None:
     """Close what can be closed."""
     generation = worker.generation()
-    worker.loop(lambda: close_once(worker.counts, generation, worker.world.close_rules))
+    worker.loop(
+        lambda: close_once(worker.counts, generation, worker.world.close_rules), seconds=QUICK
+    )
 
 
 def publish(worker: Worker) -> None:
     """Send what the outbox holds."""
     outbox = MysqlOutbox(worker.database)
     sinks = dict.fromkeys(Destination, TellingSink(worker))
-    worker.loop(lambda: publish_outbox(outbox, sinks, limit=100))
+    worker.loop(lambda: publish_outbox(outbox, sinks, limit=100), seconds=QUICK)
 
 
 def predict(worker: Worker) -> None:
@@ -93,7 +98,7 @@ def predict(worker: Worker) -> None:
         if heard:
             step.ring([read_doorbell(worker.chance.choice(heard)) for _ in range(8)])
 
-    worker.loop(ring)
+    worker.loop(ring, seconds=SLOW)
 
 
 def sweep(worker: Worker) -> None:
@@ -119,7 +124,7 @@ def sweep(worker: Worker) -> None:
         for failure in failures:
             raise failure
 
-    worker.loop(once)
+    worker.loop(once, seconds=SLOW)
 
 
 def _sweeps(worker: Worker) -> MysqlSweepStore:
@@ -132,7 +137,7 @@ def keep_lineage(worker: Worker) -> None:
     """List and drain beside the sweep, whose lock nobody here asks for."""
     sweeps, identity = _sweeps(worker), worker.stream.identity()
     lineage = Lineage(worker.stream, worker.counts, sweeps, identity, worker.generation())
-    worker.loop(lambda: lineage.drain(lineage.shards(), SystemClock()))
+    worker.loop(lambda: lineage.drain(lineage.shards(), SystemClock()), seconds=SLOW)
 
 
 def purge(worker: Worker) -> None:
@@ -143,7 +148,7 @@ def purge(worker: Worker) -> None:
         sweeps.purge(generation, worker.world.close_rules)
         sweeps.backlog(generation)
 
-    worker.loop(once)
+    worker.loop(once, seconds=SLOW)
 
 
 def lend_a_hand(worker: Worker) -> None:

@@ -21,7 +21,7 @@ from tidegauge.steps.collect import Collected, collect
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-PACE_SECONDS = 0.05
+FIRST_SECONDS = 0.05
 MOST_SECONDS = 0.4
 
 
@@ -95,7 +95,7 @@ class Worker:
 
     def again(self, work: Callable[[], object]) -> None:
         """Do some work until it is not asked for again, as an event source mapping does."""
-        seconds = PACE_SECONDS
+        seconds = FIRST_SECONDS
         while not self.once(work):
             self.pause(seconds)
             seconds = min(MOST_SECONDS, 2 * seconds)
@@ -111,11 +111,11 @@ class Worker:
             return False
         return True
 
-    def loop(self, work: Callable[[], object]) -> None:
-        """Do some work again and again until the test says that it is over."""
+    def loop(self, work: Callable[[], object], *, seconds: float) -> None:
+        """Do some work again and again, with pauses, until the test says that it is over."""
         while True:
             self.once(work)
-            self.pause(PACE_SECONDS)
+            self.pause(seconds)
 
     def pause(self, seconds: float | None) -> None:
         """Let others work; hear whether the test has a new fate for us. Raises Over."""
