@@ -32,7 +32,7 @@ ORDER BY series LIMIT %(limit)s
 SELECT series, window_start, count, late, quality FROM completed_window
 WHERE generation = %(generation)s AND series IN %(series)s
   AND window_start >= %(from)s AND window_start < %(until)s
-  AND (count > 0 OR revision > 1 OR quality IN ('gap', 'suspect'))
+  AND (count > 0 OR revision > 1 OR quality IN ('partial', 'gap', 'suspect'))
 ORDER BY series, window_start, revision
 
 -- Late events of closed windows that no revision tells yet.

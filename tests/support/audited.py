@@ -90,7 +90,7 @@ def announced(rows: Iterable[CompletedWindow]) -> Announced:
             told.counts.setdefault(row.window_start_ms, {})[row.series] = row.count
         if row.late:
             told.late[row.window_start_ms] += row.late
-        if row.quality in (Quality.GAP, Quality.SUSPECT):
+        if row.quality in (Quality.PARTIAL, Quality.GAP, Quality.SUSPECT):
             told.qualities.setdefault(row.window_start_ms, set()).add(row.quality)
     return told
 

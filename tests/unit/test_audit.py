@@ -99,13 +99,15 @@ def test_a_difference_in_a_window_of_a_known_gap_is_told_apart() -> None:
 
 
 def test_a_window_that_was_told_as_one_with_a_gap_is_known_too_unless_it_is_suspect() -> None:
-    books = books_of((0, "a", 1), (1, "a", 1))
+    books = books_of((0, "a", 1), (1, "a", 1), (2, "a", 1))
     books.announced.qualities[BASE] = {Quality.GAP}
     books.announced.qualities[BASE + SIZE] = {Quality.GAP, Quality.SUSPECT}
-    result = compared(books, (0, "a", 2), (1, "a", 2))
+    books.announced.qualities[BASE + 2 * SIZE] = {Quality.PARTIAL}
+    result = compared(books, (0, "a", 2), (1, "a", 2), (2, "a", 2))
     assert [one.window_start_ms for one in result.known_losses] == [BASE]
     assert [(one.window_start_ms, one.quality) for one in result.differences] == [
-        (BASE + SIZE, Quality.SUSPECT)
+        (BASE + SIZE, Quality.SUSPECT),
+        (BASE + 2 * SIZE, Quality.PARTIAL),
     ]
 
 

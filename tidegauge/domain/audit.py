@@ -33,7 +33,8 @@ class Announced(msgspec.Struct):
     Attributes:
         counts: The last revisions, together with the late events that no revision tells yet.
         late: Of them, late ones, by window start.
-        qualities: What is true of a window beside its count, by start: `GAP` and `SUSPECT` only.
+        qualities: What was told of a window beside its counts, by start: `PARTIAL`, `GAP` and
+            `SUSPECT` only.
     """
 
     counts: Counts
@@ -205,14 +206,14 @@ def _with_other(recounted: Mapping[str, int], counted: Mapping[str, int]) -> Map
 
 
 def _quality(books: Books, window_ms: int, size_ms: int) -> Quality:
-    """Return what explains a difference in a window: a known loss, unless the books are suspect."""
+    """Return what is known of a window: first that its books are suspect, then a loss."""
     noted = books.announced.qualities.get(window_ms, set())
     if Quality.SUSPECT in noted:
         return Quality.SUSPECT
     window = Span(window_ms, window_ms + size_ms, size_ms)
     if Quality.GAP in noted or any(_touches(gap, window) for gap in books.gaps):
         return Quality.GAP
-    return Quality.COMPLETE
+    return Quality.PARTIAL if Quality.PARTIAL in noted else Quality.COMPLETE
 
 
 def _touches(gap: KnownGap, span: Span) -> bool:

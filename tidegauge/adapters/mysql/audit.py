@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # A longer list makes the server read all windows that there are.
 _SERIES_PER_QUERY = 200
-_TELLING = (Quality.GAP, Quality.SUSPECT)
+_TELLING = (Quality.PARTIAL, Quality.GAP, Quality.SUSPECT)
 
 
 class MysqlBooks:
