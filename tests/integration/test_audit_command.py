@@ -288,6 +288,19 @@ def test_what_cannot_be_audited_is_refused_in_a_sentence(
     assert ran.err.count("\n") == 1
 
 
+def test_a_stream_that_is_named_needs_no_other_name(
+    command: Command, stores: MysqlStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted_noon(stores)
+    monkeypatch.delenv("EVENTS_STREAM")
+    ran = command("audit", *NOON, "--stream", "other")
+    assert ran.code == 2
+    assert "nothing of this stream was ever counted" in ran.err
+    ran = command("audit", *NOON, "--stream")
+    assert ran.code == 2
+    assert "no stream to look at: set EVENTS_STREAM" in ran.err
+
+
 def test_before_any_window_is_closed_there_is_nothing_to_compare(
     command: Command, stores: MysqlStores
 ) -> None:

@@ -19,17 +19,21 @@ from tests.support.audited import (
 )
 from tests.support.count_stores import MemoryStores
 from tests.support.lineage_worlds import WIDE, Counting, Resharded, resharded
-from tests.support.oracle import SIZE, Beat, Told
+from tests.support.oracle import SIZE, Beat, Log, Told
 from tests.support.quarantined import mixed_records
 from tests.support.retried_worlds import RetriedCounting, retried_world
-from tests.support.worlds import BASE, RULES, records
+from tests.support.worlds import BASE, CLOSE_RULES, RULES, records, told
 from tidegauge.adapters.memory import MemoryCountStore
 from tidegauge.adapters.memory_sweeping import MemorySweepStore
 from tidegauge.domain.audit import Audit, Books
+from tidegauge.domain.count import OTHER_SERIES
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.domain.event import Event
 from tidegauge.domain.fold import CountRules
 from tidegauge.domain.recount import Span
+from tidegauge.ports import ShardListing, StreamIdentity
+from tidegauge.steps.close import close_once
+from tidegauge.steps.collect import collect
 from tidegauge.steps.recorded_clock import RecordedLine
 
 N_WORLDS = 120
@@ -129,6 +133,37 @@ def test_what_was_counted_anew_at_whatever_moment_is_no_difference() -> None:
         assert found.recounted == found.counted
         n_retried += len(counting.outcomes)
     assert n_retried > 100
+
+
+def test_series_that_come_and_go_beyond_the_limit_are_no_difference() -> None:
+    few = replace(CLOSE_RULES, max_series=2, series_idle_ms=2 * SIZE)
+    others = lost = 0
+    for seed in range(N_WORLDS):
+        chance = random.Random(seed)  # noqa: S311
+        log: Log = []
+        for number in range(chance.randrange(20, 60)):
+            clock = number // 3
+            if number % 3 == 0:
+                log.append(Beat(BASE + clock * SIZE // 2))
+            offset = clock * SIZE // 2 - chance.choice((0, 0, 0, SIZE, 3 * SIZE))
+            log.append(told(offset, chance.choice("abcdef"), number))
+        stores = MemoryStores()
+        generation = stores.counts.generation(StreamIdentity("s", 0))
+        stores.counts.register_shards(generation, [ShardListing("s", (), 0, 0, closed=False)])
+        lines = lines_of({"s": records("s", log)})
+        for line in lines:
+            collect(stores.counts, generation, "s", [line.record], WIDE)
+            while not close_once(stores.counts, generation, few).finished:
+                pass
+        books = StoreBooks(stores.counts, stores.sweeps, generation)
+        found = audited(books, lines, SPAN, rules=WIDE)
+        assert places(found.differences) == {}, seed
+        at = chance.choice([n for n, item in enumerate(log) if isinstance(item, Told)])
+        found = audited(books, [*lines[:at], *lines[at + 1 :]], SPAN, rules=WIDE)
+        assert sum(places(found.differences).values()) in (0, 1)  # 0 where its window is open
+        lost += len(found.differences) == 1
+        others += OTHER_SERIES in stores.counts.completed(generation)
+    assert min(others, lost) > 0.6 * N_WORLDS
 
 
 def test_any_one_count_that_is_changed_is_found_and_nothing_else() -> None:
