@@ -103,7 +103,6 @@ def audit(
             found = _of_stream(auditor, settings, hidden=as_json)
         else:
             found = _of_fixture(auditor, settings, source, hidden=as_json)
-
     if as_json:
         name = settings.name if source is None else str(source.path)
         print_json(told(found, stream=settings.name, source=name))
