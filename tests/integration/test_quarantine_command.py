@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from embedded.processes import free_port
 from tests.support.command import Command
 from tests.support.count_stores import MysqlStores
 from tests.support.oracle import SIZE, Beat
 from tests.support.quarantined import STREAM_NAME, Aside, AsideLine, MixedLog, aside
+from tests.support.races import connection_to
 from tests.support.shard_line import beat
 from tests.support.worlds import BASE, told
+from tidegauge.adapters.mysql import connection
+from tidegauge.adapters.mysql.lineage import lock_frontier
 from tidegauge.domain.event import RejectReason
 
 pytestmark = pytest.mark.database
@@ -313,3 +317,38 @@ def test_a_series_by_that_has_changed_counts_what_was_too_long(
     assert command("quarantine", "retry", 6).code == 0
     line.counted(shard, [*more, Beat(BASE + 2 * SIZE + 60_000)])
     assert (0, 1, 1, "complete") in line.close()
+
+
+# --- a database that does not answer
+
+
+def test_a_database_that_is_not_there_is_said_in_a_sentence(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"mysql://tide:s3cret@127.0.0.1:{free_port()}/gauge")
+    for arguments in (["list"], ["show", "1"], ["retry", "1"], ["discard", "1"]):
+        ran = command("quarantine", *arguments, "--json")
+        assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+        assert "cannot be reached" in ran.err
+        assert "s3cret" not in ran.err
+
+
+@pytest.mark.parametrize("arguments", [["retry"], ["discard"]])
+def test_what_was_done_before_an_end_that_came_early_is_told(
+    command: Command,
+    line: AsideLine,
+    monkeypatch: pytest.MonkeyPatch,
+    fresh_database_url: str,
+    arguments: list[str],
+) -> None:
+    monkeypatch.setattr(connection, "_LOCK_WAIT_SECONDS", 1)
+    before = line.quarantine.totals()
+    with connection_to(fresh_database_url) as database, database.transaction() as cursor:
+        lock_frontier(cursor, line.generation)
+        ran = command("quarantine", *arguments, "1", "2", "--json")
+        shown = command("quarantine", *arguments, "1", "2")
+    assert (ran.code, shown.code, shown.out) == (1, 1, "")
+    assert ran.told["stopped"] == "waited too long for a lock (1205)"
+    assert ran.told["items"] == []
+    assert shown.err.startswith("tidegauge: stopped after 0 items: waited too long for a lock")
+    assert line.quarantine.totals() == before

@@ -94,7 +94,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         series: The active series.
         unsent: Messages that wait in the outbox, at most `MANY`.
         unsent_age_ms: Age of the oldest of them; 0 for none.
-        quarantined: Set aside by reason, counted up to `MANY`.
+        quarantined: What is held in quarantine by reason, counted up to `MANY`.
     """
 
     generation: int
