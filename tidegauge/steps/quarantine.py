@@ -19,7 +19,6 @@ from tidegauge.domain.retry import (
     ItemState,
     Refusal,
     Refused,
-    Retried,
     count_again,
     events_in,
     refusal_of,
@@ -95,17 +94,15 @@ def _retry_once(
         if item.state is not ItemState.HELD:
             return Outcome(item_id, item.state)
         refused = refusal_of(events, item.arrival_time_ms, standing, rules)
-        if refused is None and (forgotten := transaction.forgotten(windows)):
-            refused = Refused(Refusal.FORGOTTEN, event_time_ms=min(forgotten))
         if refused is not None:
             return Outcome(item_id, item.state, refused=refused)
-        retried: Retried = count_again(
-            events,
-            transaction.known(windows),
-            standing,
-            rules,
-            sequence_number=item.sequence_number,
-        )
+        known = transaction.known(windows)
+        # asked behind the keys: whoever purges by a lesser age waits for nobody
+        forgotten = transaction.forgotten(windows)
+        if forgotten:
+            refused = Refused(Refusal.FORGOTTEN, event_time_ms=min(forgotten))
+            return Outcome(item_id, item.state, refused=refused)
+        retried = count_again(events, known, standing, rules, sequence_number=item.sequence_number)
         transaction.write(retried)
     return Outcome(item_id, retried.state, changed=True, counted=retried.total)
 
