@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 RUN, LIVE = "make run", "make live"
 # What functions are set to that commands must go by as well.
-_SHARED = {*RULE_VARIABLES, *variable_names(WindowSettings), *variable_names(StreamSettings)}
+RULES = {*RULE_VARIABLES, *variable_names(WindowSettings), *variable_names(StreamSettings)}
 
 
 class Reached(msgspec.Struct, frozen=True):
@@ -86,7 +86,7 @@ def reached_in(name: str, running: "Running") -> Reached:
         deployed = session.functions.get_function_configuration(FunctionName=sweep)
         there = deployed.get("Environment", {}).get("Variables", {})
         secret = session.secrets.get_secret_value(SecretId=there.get("DATABASE_SECRET_ARN", ""))
-    rules = {name: there[name] for name in _SHARED if name in there}
+    rules = {name: there[name] for name in RULES if name in there}
     variables = {
         **rules,
         **running.environment,

@@ -5,6 +5,7 @@ has to mend something of ours: stalled, incomplete, or down.
 """
 
 import os
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,6 +13,7 @@ import typer
 
 from tidegauge.cli.reached import (
     LIVE,
+    RULES,
     RUN,
     Reached,
     in_environment,
@@ -190,8 +192,10 @@ def _print_variables(found: list[Reached], running: "Mapping[str, Running | None
         if stack is None:
             continue
         typer.echo(f"To reach the stack of `{reached.name}`:")
-        for name in stack.environment:
-            typer.echo(f"  export {name}={reached.variables[name]}")
+        # with the rules that its functions count by: commands that count must have the very same
+        rules = sorted(RULES & reached.variables.keys() - stack.environment.keys())
+        for name in [*stack.environment, *rules]:
+            typer.echo(f"  export {name}={shlex.quote(reached.variables[name])}")
         return  # those of two would not go together
 
 
