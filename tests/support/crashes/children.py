@@ -101,6 +101,8 @@ class Hand:
         """Return its next word, which has to be one of these kinds."""
         word = self.words.get(timeout=PATIENCE_SECONDS)
         assert self.child is not None
+        if word is None:
+            self.child.wait()
         assert word is not None, self.child.failure
         assert word.kind in kinds, word
         return word

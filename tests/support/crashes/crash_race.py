@@ -105,14 +105,14 @@ class CrashRace:
             for name in PARENTS
         ]
         verdicts_end = self._chance.random() < 0.5
-        first_fates: dict[str, list[Fate | None]] = {
+        before_death: dict[str, list[Fate | None]] = {
             "closer": [freeze("frontier", ends=False), freeze("frontier", ends=True)],
             "predictor": [freeze("judging", ends=verdicts_end), None],
             "publisher": [None, None],
         }
         pairs = [
             Post(role, deque([*([fate] if fate else []), next(deaths)]))
-            for role, fates in first_fates.items()
+            for role, fates in before_death.items()
             for fate in fates
         ]
         singles = [Post(role, deque([next(deaths)])) for role in OTHERS]

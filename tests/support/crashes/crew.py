@@ -67,12 +67,17 @@ class Post:
 
 @dataclass
 class Tally:
-    """What has happened in a race."""
+    """What has happened in a race.
+
+    `skipped` are batches that a writer delivered and somebody had counted whole: a zombie, or the
+    writer itself, whose COMMIT held though its answer never came.
+    """
 
     deaths: Counter[str] = field(default_factory=Counter)
     freezes: Counter[str] = field(default_factory=Counter)
     fells: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
 
     def line(self) -> str:
         """Return all of it for a person."""
@@ -82,7 +87,8 @@ class Tally:
             ("server killed", self.fells),
             ("refused", self.refusals),
         )
-        return "; ".join(f"{name} {sum(n.values())} {dict(sorted(n.items()))}" for name, n in parts)
+        told = [f"{name} {sum(n.values())} {dict(sorted(n.items()))}" for name, n in parts]
+        return "; ".join([*told, f"counted already {self.skipped}"])
 
 
 class Crew:
@@ -225,6 +231,7 @@ class Crew:
 
     def _counted(self, post: Post, word: Word) -> None:
         post.position = word.end
+        self.tally.skipped += word.what == "skipped"
 
     def _done(self, _post: Post, _word: Word) -> None:
         self._hand_is_idle = True

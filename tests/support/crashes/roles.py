@@ -60,8 +60,11 @@ def write(worker: Worker) -> None:
         if end > length // 2:
             worker.stream.reshard_behind(shard_id)
         worker.tell(Word("counting", shard=shard_id, start=start, end=end))
-        worker.again(partial(worker.count, generation, shard_id, start, end))
-        worker.tell(Word("counted", shard=shard_id, start=start, end=end))
+        counted: list[bool] = []
+        count = partial(worker.count, generation, shard_id, start, end)
+        worker.again(lambda work=count, to=counted: to.append(work().skipped))  # type: ignore[misc]
+        what = "skipped" if counted[0] else ""
+        worker.tell(Word("counted", what=what, shard=shard_id, start=start, end=end))
         position = end
         worker.pause(0)
 
