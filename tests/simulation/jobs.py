@@ -1,5 +1,6 @@
 """Plays seeds in several processes side by side."""
 
+import os
 import queue
 import subprocess
 import sys
@@ -12,6 +13,14 @@ import msgspec
 
 from tests.simulation.run import Verdict
 from tidegauge.domain.errors import TidegaugeError
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
 
 _decode = msgspec.json.Decoder(Verdict).decode
 

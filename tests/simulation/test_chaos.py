@@ -1,11 +1,9 @@
 """Counts stay exact when things break: many seeds, and rules broken on purpose that they notice."""
 
-import os
-
 import pytest
 
 from tests.simulation.faults import LOSSES, Fault
-from tests.simulation.jobs import play_side_by_side
+from tests.simulation.jobs import play_side_by_side, processors
 from tests.simulation.mutants import MUTANTS, broken
 from tests.simulation.run import by_fault, run_seed
 from tests.simulation.world import World
@@ -41,8 +39,7 @@ NOTICES: dict[str, set[str]] = {
 
 @pytest.mark.timeout(900)
 def test_all_seeds_hold_and_every_fault_happened() -> None:
-    jobs = len(os.sched_getaffinity(0))
-    verdicts = list(play_side_by_side(1, SEEDS, jobs=jobs))
+    verdicts = list(play_side_by_side(1, SEEDS, jobs=processors()))
     assert [(one.seed, one.findings) for one in verdicts if not one.holds] == []
     assert sorted(one.seed for one in verdicts) == list(range(1, SEEDS + 1))
     assert min(one.windows for one in verdicts) >= 24

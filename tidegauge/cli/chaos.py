@@ -5,7 +5,6 @@ fail as the real ones may. Nothing but this machine's processors is needed.
 """
 
 import importlib.util
-import os
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,10 +55,11 @@ def chaos(
         _list_mutants(as_json=as_json)
         return
     _check_mutant(mutant)
+    from tests.simulation.jobs import processors
     from tests.simulation.run import by_fault
 
     began = time.perf_counter()
-    n_jobs = min(jobs or len(os.sched_getaffinity(0)), seeds)
+    n_jobs = min(jobs or processors(), seeds)
     verdicts = _play(first_seed, seeds, n_jobs, mutant, hidden=as_json)
     seconds = time.perf_counter() - began
     faults = by_fault(verdicts)
