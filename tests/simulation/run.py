@@ -10,7 +10,7 @@ from tests.simulation.checks import Finding, Result, check, compare
 from tests.simulation.faults import Fault
 from tests.simulation.world import World
 
-DELIVERIES = 2
+DELIVERIES = 3
 # Now and then a history is delivered in so many ways.
 MANY_DELIVERIES = 8
 MANY_EACH = 25
