@@ -11,7 +11,8 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,24 +123,33 @@ class Stack:
         Raises:
             InvalidInput: SAM cannot be set up, or the build failed.
         """
-        made_from = source_hash(self._places.repository, self._wanted.build_parameters)
-        stamp = self._places.build / "made-from"
+        with self._artifacts():
+            return self._build()
+
+    @contextmanager
+    def _artifacts(self) -> Iterator[None]:
+        """Have the artifacts for oneself: a test run builds and deploys the same ones."""
         self._places.shared.mkdir(parents=True, exist_ok=True)
         with (self._places.shared / "build.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a test run may build at the same time
-            if stamp.exists() and stamp.read_text() == made_from:
-                return False
-            stamp.unlink(missing_ok=True)
-            self._sam(
-                "build",
-                "--build-dir",
-                str(self._places.build),
-                "--parameter-overrides",
-                *_pairs(self._wanted.build_parameters),
-                reach={},
-                seconds=BUILD_SECONDS,
-            )
-            stamp.write_text(made_from)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _build(self) -> bool:
+        made_from = source_hash(self._places.repository, self._wanted.build_parameters)
+        stamp = self._places.build / "made-from"
+        if stamp.exists() and stamp.read_text() == made_from:
+            return False
+        stamp.unlink(missing_ok=True)
+        self._sam(
+            "build",
+            "--build-dir",
+            str(self._places.build),
+            "--parameter-overrides",
+            *_pairs(self._wanted.build_parameters),
+            reach={},
+            seconds=BUILD_SECONDS,
+        )
+        stamp.write_text(made_from)
         return True
 
     def is_current(
@@ -154,7 +164,7 @@ class Stack:
     def deploy(
         self, engine: EngineAddress, database: DatabaseAddress, sagemaker_url: str
     ) -> Outputs:
-        """Deploy what was built to an engine that holds no stack yet.
+        """Deploy to an engine that holds no stack yet; builds what is out of date.
 
         Args:
             engine: Where to.
@@ -169,25 +179,27 @@ class Stack:
         clients.s3.create_bucket(Bucket=BUCKET)
         secret = clients.secrets.create_secret(Name=SECRET, SecretString=secret_of(database))
         parameters = {**self._wanted.parameters, "DatabaseSecretArn": secret["ARN"]}
-        self._sam(
-            "deploy",
-            "--template-file",
-            str(self._places.build / "template.yaml"),
-            "--stack-name",
-            STACK,
-            "--s3-bucket",
-            BUCKET,
-            "--no-resolve-s3",
-            "--no-confirm-changeset",
-            "--no-progressbar",
-            "--capabilities",
-            "CAPABILITY_IAM",
-            "CAPABILITY_AUTO_EXPAND",
-            "--parameter-overrides",
-            *_pairs(parameters),
-            reach=engine.environment,
-            seconds=DEPLOY_SECONDS,
-        )
+        with self._artifacts():
+            self._build()  # another stack may have built from other sources since
+            self._sam(
+                "deploy",
+                "--template-file",
+                str(self._places.build / "template.yaml"),
+                "--stack-name",
+                STACK,
+                "--s3-bucket",
+                BUCKET,
+                "--no-resolve-s3",
+                "--no-confirm-changeset",
+                "--no-progressbar",
+                "--capabilities",
+                "CAPABILITY_IAM",
+                "CAPABILITY_AUTO_EXPAND",
+                "--parameter-overrides",
+                *_pairs(parameters),
+                reach=engine.environment,
+                seconds=DEPLOY_SECONDS,
+            )
         outputs = self.outputs(engine)
         if outputs is None:
             msg = f"the stack was deployed but is not there (the whole log: {self._log})"
