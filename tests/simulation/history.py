@@ -32,6 +32,7 @@ class Scenery:
         windows: How many windows the world lasts.
         tick: Between two looks at the world.
         max_rows: Rows a closing may write.
+        max_series: Series that may be active; others count as one.
         n_shards: How many the stream begins with.
         silent: No event happens.
         away: The database cannot be reached.
@@ -45,6 +46,7 @@ class Scenery:
     windows: int
     tick: int
     max_rows: int
+    max_series: int
     n_shards: int
     silent: range
     away: range
@@ -77,6 +79,7 @@ def scenery(seed: int, plan: Plan) -> Scenery:
         windows=windows,
         tick=max(size // 12, 10_000),
         max_rows=chance.choice((20_000, 7)),
+        max_series=10_000 if plan.loses else chance.choice((10_000, 10_000, 3)),
         n_shards=chance.choice((1, 2, 3)),
         silent=phase(Fault.SILENCE, 5 * size),
         away=phase(Fault.DATABASE_OUTAGE, 2 * size),

@@ -21,6 +21,7 @@ Item = tuple[str, str, int, str]  # kind or series, id or source, time, and a he
 BAD = ("bad", "", 0, "")
 HEARTBEAT = "tidegauge.heartbeat"
 CLOCK = "/clock"
+OTHER = "__other__"  # counts for the series beyond the limit
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Rules:
     skew: int
     age: int
     clock: str
+    most_series: int
 
 
 @dataclass
@@ -182,11 +184,20 @@ class _Telling:
     def __init__(self, observed: int, rules: Rules) -> None:
         self._observed = observed
         self._size = rules.size
+        self._most = rules.most_series
         self._begins: dict[str, int] = {}
         self._totals: dict[tuple[int, str], list[int]] = {}  # revision, count, late
         self.rows: list[Row] = []
 
+    def _within_limit(self, counts: Sequence[tuple[int, str, int]]) -> list[tuple[int, str, int]]:
+        """Return counts with the series that no place is left for as one, in order of name."""
+        known = self._begins.keys() - {OTHER}
+        fresh = sorted({series for _, series, _ in counts} - known)
+        other = fresh[max(0, self._most - len(known)) :]
+        return [(w, OTHER if series in other else series, n) for w, series, n in counts]
+
     def close(self, step: int, counts: Sequence[tuple[int, str, int]]) -> None:
+        counts = self._within_limit(counts)
         places = set()
         for window, series, n in counts:
             total = self._totals.setdefault((window, series), [0, 0, 0])

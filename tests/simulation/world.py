@@ -68,13 +68,19 @@ class World:
         self.history = random.Random(f"{seed} history")  # noqa: S311
         self.chance = random.Random(f"{seed} delivery {delivery}")  # noqa: S311
         self.rules = Rules(
-            self.scenery.size, self.scenery.lateness, 300_000, self.scenery.age, CLOCK
+            size=self.scenery.size,
+            lateness=self.scenery.lateness,
+            skew=300_000,
+            age=self.scenery.age,
+            clock=CLOCK,
+            most_series=self.scenery.max_series,
         )
         self.close_rules = CloseRules(
             size_ms=self.scenery.size,
             lateness_ms=self.scenery.lateness,
             max_event_age_ms=self.scenery.age,
             max_rows=self.scenery.max_rows,
+            max_series=self.scenery.max_series,
         )
         self.count_rules = CountRules(
             size_ms=self.scenery.size,
