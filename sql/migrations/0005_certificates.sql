@@ -1,7 +1,9 @@
 -- Certificates: where in each shard a count comes from, and what became of what was set aside.
 -- All times are UTC, `noted_at` too: our sessions run in UTC. It is the wall clock's time of the
--- row's first writing; quarantine's is NULL for what was set aside before it was kept.
--- Evidence is in order of windows, so that what is written and purged together lies together.
+-- row's last move, or of its first duplicate; quarantine's is NULL for what was set aside before it
+-- was kept. A partial count tells of the records that gave it, NULL where it was counted before; as
+-- its window is purged, that becomes evidence. Evidence is in order of windows, so that what is
+-- written and purged together lies together.
 
 CREATE TABLE IF NOT EXISTS evidence (
   generation INT UNSIGNED NOT NULL,
@@ -17,6 +19,11 @@ CREATE TABLE IF NOT EXISTS evidence (
   PRIMARY KEY (generation, window_start, series, shard_id),
   KEY by_age (noted_at)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET = utf8mb4;
+
+-- At the end, so that no server rewrites the table.
+ALTER TABLE partial_count
+  ADD COLUMN first_sequence VARCHAR(129) CHARACTER SET ascii COLLATE ascii_bin NULL,
+  ADD COLUMN last_sequence VARCHAR(129) CHARACTER SET ascii COLLATE ascii_bin NULL;
 
 ALTER TABLE quarantine
   ADD COLUMN id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,

@@ -15,6 +15,12 @@ SELECT g.generation, g.stream_arn, g.stream_created_at, g.first_seen_at, f.next_
     AND c.series = %(series)s AND c.window_start = %(window_start)s)
   OR EXISTS (SELECT 1 FROM evidence e WHERE e.generation = g.generation
     AND e.window_start = %(window_start)s AND e.series = %(series)s)
+  OR EXISTS (SELECT 1 FROM partial_count p WHERE p.generation = g.generation
+    AND p.step = %(window_start)s AND p.window_start = %(window_start)s
+    AND p.series = %(series)s AND p.events > 0)
+  OR EXISTS (SELECT 1 FROM partial_count p FORCE INDEX (by_window)
+    WHERE p.generation = g.generation AND p.window_start = %(window_start)s
+    AND p.step > %(window_start)s AND p.series = %(series)s AND p.events > 0)
 FROM generation g JOIN frontier f ON f.generation = g.generation
 WHERE SUBSTRING_INDEX(g.stream_arn, '/', -1) = %(stream)s
 ORDER BY g.stream_created_at DESC, g.generation DESC
@@ -26,15 +32,30 @@ SELECT finished_at FROM schema_migration WHERE name = '0005_certificates'
 SELECT first_window, last_event_window, retired_window, active FROM series
 WHERE generation = %(generation)s AND series = %(series)s
 
+-- What was purged, and what still stands with its partial counts, which is as good as noted now: on
+-- time by the primary key, late by the key whose entries go on with the step.
 -- name: certificate_evidence
 SELECT shard_id, first_sequence, last_sequence, on_time, late, duplicates, noted_at FROM evidence
 WHERE generation = %(generation)s AND window_start = %(window_start)s AND series = %(series)s
-ORDER BY shard_id
+UNION ALL
+SELECT shard_id, first_sequence, last_sequence, events, 0, 0, UTC_TIMESTAMP(3) FROM partial_count
+WHERE generation = %(generation)s AND step = %(window_start)s AND window_start = %(window_start)s
+  AND series = %(series)s AND events > 0
+UNION ALL
+SELECT shard_id, first_sequence, last_sequence, 0, events, 0, UTC_TIMESTAMP(3)
+FROM partial_count FORCE INDEX (by_window)
+WHERE generation = %(generation)s AND window_start = %(window_start)s AND step > %(window_start)s
+  AND series = %(series)s AND events > 0
 
 -- Where the records of the whole window lie that came in time: late ones may lie hours behind.
 -- name: window_records
 SELECT shard_id, MIN(first_sequence), MAX(last_sequence) FROM evidence
 WHERE generation = %(generation)s AND window_start = %(window_start)s AND late = 0
+  AND first_sequence IS NOT NULL
+GROUP BY shard_id, LENGTH(first_sequence), LENGTH(last_sequence)
+UNION ALL
+SELECT shard_id, MIN(first_sequence), MAX(last_sequence) FROM partial_count
+WHERE generation = %(generation)s AND step = %(window_start)s AND window_start = %(window_start)s
   AND first_sequence IS NOT NULL
 GROUP BY shard_id, LENGTH(first_sequence), LENGTH(last_sequence)
 

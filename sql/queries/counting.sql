@@ -42,33 +42,32 @@ WHERE generation = %(generation)s AND window_start IN %(windows)s AND shard_id I
 INSERT INTO ledger (generation, shard_id, window_start, first_sequence, event_keys)
 VALUES (%(generation)s, %(shard_id)s, %(window_start)s, %(first_sequence)s, %(event_keys)s)
 
+-- Sequence numbers as text: the longer is the greater. NULL tells of no record, and gives way.
 -- name: add_partial_count
-INSERT INTO partial_count (generation, step, window_start, series, shard_id, events)
-VALUES (%(generation)s, %(step)s, %(window_start)s, %(series)s, %(shard_id)s, %(events)s)
-ON DUPLICATE KEY UPDATE events = events + VALUES(events)
-
--- Sequence numbers as text: the longer is the greater. NULL, where all were duplicates, gives way.
--- name: add_evidence
-INSERT INTO evidence
-  (generation, series, window_start, shard_id, first_sequence, last_sequence, on_time, late,
-   duplicates)
+INSERT INTO partial_count
+  (generation, step, window_start, series, shard_id, events, first_sequence, last_sequence)
 VALUES
-  (%(generation)s, %(series)s, %(window_start)s, %(shard_id)s, %(first_sequence)s,
-   %(last_sequence)s, %(on_time)s, %(late)s, %(duplicates)s)
+  (%(generation)s, %(step)s, %(window_start)s, %(series)s, %(shard_id)s, %(events)s,
+   %(first_sequence)s, %(last_sequence)s)
 ON DUPLICATE KEY UPDATE
   first_sequence = CASE
-    WHEN first_sequence IS NULL THEN VALUES(first_sequence)
-    WHEN LENGTH(VALUES(first_sequence)) < LENGTH(first_sequence) THEN VALUES(first_sequence)
-    WHEN LENGTH(VALUES(first_sequence)) > LENGTH(first_sequence) THEN first_sequence
-    ELSE COALESCE(LEAST(VALUES(first_sequence), first_sequence), first_sequence) END,
+    WHEN first_sequence IS NULL
+      OR LENGTH(VALUES(first_sequence)) < LENGTH(first_sequence)
+      OR (LENGTH(VALUES(first_sequence)) = LENGTH(first_sequence)
+        AND VALUES(first_sequence) < first_sequence)
+    THEN VALUES(first_sequence) ELSE first_sequence END,
   last_sequence = CASE
-    WHEN last_sequence IS NULL THEN VALUES(last_sequence)
-    WHEN LENGTH(VALUES(last_sequence)) > LENGTH(last_sequence) THEN VALUES(last_sequence)
-    WHEN LENGTH(VALUES(last_sequence)) < LENGTH(last_sequence) THEN last_sequence
-    ELSE COALESCE(GREATEST(VALUES(last_sequence), last_sequence), last_sequence) END,
-  on_time = on_time + VALUES(on_time),
-  late = late + VALUES(late),
-  duplicates = duplicates + VALUES(duplicates)
+    WHEN last_sequence IS NULL
+      OR LENGTH(VALUES(last_sequence)) > LENGTH(last_sequence)
+      OR (LENGTH(VALUES(last_sequence)) = LENGTH(last_sequence)
+        AND VALUES(last_sequence) > last_sequence)
+    THEN VALUES(last_sequence) ELSE last_sequence END,
+  events = events + VALUES(events)
+
+-- name: add_duplicates
+INSERT INTO evidence (generation, series, window_start, shard_id, duplicates)
+VALUES (%(generation)s, %(series)s, %(window_start)s, %(shard_id)s, %(duplicates)s)
+ON DUPLICATE KEY UPDATE duplicates = duplicates + VALUES(duplicates)
 
 -- name: add_gap
 INSERT INTO gap (generation, shard_id, sequence_number, starts_at, ends_at, reason)

@@ -18,6 +18,35 @@ WHERE generation = %(generation)s AND window_start > %(after)s
 -- name: purge_ledger
 DELETE FROM ledger WHERE generation = %(generation)s AND window_start = %(window_start)s
 
+-- What `purge_partial_counts` deletes next, in the same transaction; both lock what they read. Sorted,
+-- so that all of it is locked before the first row is written: counting takes them in that order.
+-- name: move_to_evidence
+INSERT INTO evidence
+  (generation, series, window_start, shard_id, first_sequence, last_sequence, on_time, late,
+   noted_at)
+SELECT generation, series, window_start, shard_id, first_sequence, last_sequence,
+  IF(step = window_start, events, 0), IF(step = window_start, 0, events), UTC_TIMESTAMP(3)
+FROM partial_count
+WHERE generation = %(generation)s AND window_start = %(window_start)s AND step < %(before_step)s
+  AND events > 0
+ORDER BY series, shard_id FOR UPDATE
+ON DUPLICATE KEY UPDATE
+  first_sequence = CASE
+    WHEN evidence.first_sequence IS NULL
+      OR LENGTH(VALUES(first_sequence)) < LENGTH(evidence.first_sequence)
+      OR (LENGTH(VALUES(first_sequence)) = LENGTH(evidence.first_sequence)
+        AND VALUES(first_sequence) < evidence.first_sequence)
+    THEN VALUES(first_sequence) ELSE evidence.first_sequence END,
+  last_sequence = CASE
+    WHEN evidence.last_sequence IS NULL
+      OR LENGTH(VALUES(last_sequence)) > LENGTH(evidence.last_sequence)
+      OR (LENGTH(VALUES(last_sequence)) = LENGTH(evidence.last_sequence)
+        AND VALUES(last_sequence) > evidence.last_sequence)
+    THEN VALUES(last_sequence) ELSE evidence.last_sequence END,
+  on_time = evidence.on_time + VALUES(on_time),
+  late = evidence.late + VALUES(late),
+  noted_at = VALUES(noted_at)
+
 -- Steps that are still open keep their counts: a batch that was given up on may tell of any window.
 -- name: purge_partial_counts
 DELETE FROM partial_count

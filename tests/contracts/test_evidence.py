@@ -7,13 +7,17 @@ from typing import cast
 
 import pytest
 
+from tests.support.closing import close_all
 from tests.support.count_stores import MemoryStores, MysqlStores, Stores
 from tests.support.oracle import SIZE, Beat, Log
-from tests.support.worlds import BASE, RULES, records, told
+from tests.support.worlds import BASE, CLOSE_RULES, RULES, records, told
 from tidegauge.adapters.mysql.connection import Database
-from tidegauge.adapters.mysql.evidence import add_evidence
+from tidegauge.adapters.mysql.partial_counts import add_duplicates, add_partials
+from tidegauge.adapters.mysql.queries import query
+from tidegauge.adapters.mysql.times import to_text
+from tidegauge.domain.event import Event
 from tidegauge.domain.evidence import Evidence
-from tidegauge.domain.fold import ShardState, count_batch
+from tidegauge.domain.fold import Partial, ShardState, count_batch
 from tidegauge.ports import ShardListing, StreamIdentity
 from tidegauge.settings import DatabaseSettings
 from tidegauge.steps.collect import collect
@@ -105,26 +109,57 @@ def test_series_that_differ_by_case_space_or_accent_have_their_own(stores: Store
     assert {series for _, _, series in stores.evidence(generation)} == set(names)
 
 
+def test_a_batch_that_was_given_up_on_gives_nothing_and_what_comes_after_it_its_own_records(
+    stores: Stores,
+) -> None:
+    generation = registered(stores, shard("shard-0"))
+    log: Log = [Beat(BASE), told(1, "a", 1), Beat(BASE + SIZE + 60_000)]
+    collect(stores.counts, generation, "shard-0", records("shard-0", log), RULES)
+    close_all(stores.counts, generation, CLOSE_RULES)
+    lost = Event(99, "a", BASE + 2)
+    assert stores.sweeps.note_failure(generation, "shard-0", "f", [lost], CLOSE_RULES) == 1
+    given = {("shard-0", BASE, "a"): Evidence(2, 2, on_time=1)}
+    assert stores.evidence(generation) == given
+    log += [told(3, "a", 3), told(SIZE + 1, "a", 4)]
+    collect(stores.counts, generation, "shard-0", records("shard-0", log), RULES)
+    assert stores.evidence(generation) == {
+        ("shard-0", BASE, "a"): Evidence(2, 4, on_time=1, late=1),
+        ("shard-0", BASE + SIZE, "a"): Evidence(5, 5, on_time=1),
+    }
+
+
 @pytest.mark.database
-def test_what_is_added_out_of_order_spans_as_numbers_do(database_url: str) -> None:
+@pytest.mark.parametrize("moved", [False, True], ids=["as it was counted", "moved as it comes"])
+def test_what_is_added_out_of_order_spans_as_numbers_do(database_url: str, *, moved: bool) -> None:
     stores = MysqlStores(database_url)
     generation = registered(stores, shard("shard-0"))
-    # 99 is less than 100 and 1000, though not as text; NULL tells nothing.
-    parts = [
-        Evidence(None, None, duplicates=1),
-        Evidence(100, 100, on_time=1),
-        Evidence(99, 99, late=1),
-        Evidence(None, None, duplicates=1),
-        Evidence(1000, 1000, late=1),
-        Evidence(120, 120, on_time=1),
+    on_time, late = Partial(BASE, "a", BASE), Partial(BASE, "a", BASE + SIZE)
+    # 99 is less than 100 and 1000, though not as text; a duplicate tells of no record.
+    parts: list[tuple[Partial, tuple[int, int]] | None] = [
+        None,
+        (on_time, (100, 100)),
+        (late, (99, 99)),
+        None,
+        (late, (999, 1000)),
+        (on_time, (120, 120)),
+        (late, (101, 998)),
     ]
     database = Database.from_settings(DatabaseSettings(database_url=database_url))
+    names = {"generation": generation, "window_start": to_text(BASE), "limit": 100}
     for part in parts:
         with database.transaction() as cursor:
-            add_evidence(cursor, generation, "shard-0", {(BASE, "a"): part})
+            if part is None:
+                add_duplicates(cursor, (generation, "shard-0"), {(BASE, "a"): 1})
+            else:
+                partial, span = part
+                add_partials(cursor, (generation, "shard-0"), {partial: 1}, {partial: span})
+            if moved:
+                before_step = {"before_step": to_text(BASE + 9 * SIZE)}
+                cursor.execute(query("move_to_evidence"), {**names, **before_step})
+                cursor.execute(query("purge_partial_counts"), {**names, **before_step})
     database.close()
     assert stores.evidence(generation) == {
-        ("shard-0", BASE, "a"): Evidence(99, 1000, on_time=2, late=2, duplicates=2)
+        ("shard-0", BASE, "a"): Evidence(99, 1000, on_time=2, late=3, duplicates=2)
     }
     stores.close()
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tests.support.closing import close_all
+from tests.support.count_stores import EVIDENCE, summed
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.support.judged_worlds import YOUNG, announced, seasonal_counts
 from tests.support.judging_stores import MysqlWorld
@@ -27,6 +28,7 @@ from tidegauge.adapters.mysql.times import from_sql
 from tidegauge.adapters.seasonal import SeasonalPredictor
 from tidegauge.domain.errors import Transient
 from tidegauge.domain.event import Event
+from tidegauge.domain.evidence import Evidence
 from tidegauge.ports import (
     CountStore,
     Destination,
@@ -117,22 +119,18 @@ def test_a_batch_and_a_closing_are_exact_wherever_the_wire_breaks(
                 (generations[-1],),
             )
             rows = [completed_window(generations[-1], row) for row in cursor.fetchall()]
-            cursor.execute(
-                "SELECT series, window_start, first_sequence, last_sequence, on_time, late"
-                " FROM evidence WHERE generation = %s ORDER BY window_start, series",
-                (generations[-1],),
-            )
-            evidence = [
-                (name.decode(), from_sql(start) - BASE, *told)
-                for name, start, *told in cursor.fetchall()
-            ]
+            cursor.execute(EVIDENCE, {"generation": generations[-1]})
+            evidence = {
+                (name.decode(), from_sql(start) - BASE): one
+                for (_, start, name), one in summed(cursor.fetchall()).items()
+            }
         assert as_tuples(rows) == truth
-        assert evidence == [
-            ("a", 0, "2", "2", 1, 0),
-            ("b", 0, "3", "3", 1, 0),
-            ("a", SIZE, "5", "5", 0, 1),
-            ("b", 2 * SIZE, "6", "6", 1, 0),
-        ]
+        assert evidence == {
+            ("a", 0): Evidence(2, 2, on_time=1),
+            ("b", 0): Evidence(3, 3, on_time=1),
+            ("a", SIZE): Evidence(5, 5, late=1),
+            ("b", 2 * SIZE): Evidence(6, 6, on_time=1),
+        }
 
     assert cuts(work, proxy, start) > 40
     check()

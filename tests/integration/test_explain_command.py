@@ -67,6 +67,9 @@ def shard_of(told: dict[str, object], shard_id: str) -> dict[str, object]:
     return found
 
 
+NUMBERS = ("on_time", "late", "duplicates", "first_sequence_number", "last_sequence_number")
+
+
 BUSY: Log = [
     Beat(BASE),
     event(0, 1),  # record 2
@@ -279,12 +282,14 @@ def test_a_count_that_the_evidence_does_not_bear_out_is_found_wrong(
     stream.count({"s0": BUSY, "s1": [Beat(BASE), beat(3)]})
     stream.close()
     stream.judge("a", YOUNG)
-    stream.execute("UPDATE evidence SET on_time = on_time + 1")
+    stream.execute("UPDATE partial_count SET events = events + 1 WHERE step = window_start")
     ran = explain("explain", "a", at(0), "--json")
     assert (ran.code, ran.told["check"]["result"]) == (1, "differs")
     assert (
         "the shards gave 4, and 3 were told: that is a fault" in explain("explain", "a", at(0)).out
     )
+    assert stream.purge().windows == 1
+    assert explain("explain", "a", at(0), "--json").told["check"]["result"] == "differs"
     stream.execute("UPDATE evidence SET on_time = on_time - 2")
     assert explain("explain", "a", at(0)).code == 1
 
@@ -296,6 +301,7 @@ def test_evidence_that_is_gone_or_was_never_kept_accuses_nobody(
     stream.count({"s0": BUSY, "s1": [Beat(BASE), beat(3)]})
     stream.close()
     stream.judge("a", YOUNG)
+    stream.execute("DELETE FROM partial_count")
     stream.execute("DELETE FROM evidence")
     assert explain("explain", "a", at(0)).code == 1  # judged just now, and there is no evidence
     if gone == "purged":
@@ -307,6 +313,23 @@ def test_evidence_that_is_gone_or_was_never_kept_accuses_nobody(
     assert "Check     not possible: evidence of 0 is left, 3 were told; it is kept for 14 days" in (
         explain("explain", "a", at(0)).out
     )
+
+
+def test_a_window_is_told_in_the_same_words_before_and_after_its_purge(
+    explain: Command, stream: Explained
+) -> None:
+    log = [*BUSY, event(0, 7), event(2, 8, "b")]
+    stream.count({"s0": log, "s1": [Beat(BASE), event(0, 9), beat(3)]})
+    stream.close()
+    before = explain("explain", "a", at(0)).out
+    told = explain("explain", "a", at(0), "--json").told
+    (first, second) = (shard_of(told, name) for name in ("s0", "s1"))
+    assert [first[name] for name in NUMBERS] == [2, 2, 1, "2", "9"]
+    assert [second[name] for name in NUMBERS] == [1, 0, 0, "2", "2"]
+    assert told["check"]["result"] == "adds up"
+    assert stream.purge().windows == 2
+    assert explain("explain", "a", at(0), "--json").told["shards"] == told["shards"]
+    assert explain("explain", "a", at(0)).out == before
 
 
 def test_late_events_that_no_closing_has_told_yet_are_part_of_the_sum(

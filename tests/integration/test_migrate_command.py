@@ -5,9 +5,20 @@ import sys
 
 import pytest
 
+from tests.support.count_stores import EVIDENCE, summed
+from tests.support.races import connection_to
+from tidegauge.adapters.mysql.counting import MysqlCountStore
+from tidegauge.adapters.mysql.migrate import migrate as run_migrations
+from tidegauge.adapters.mysql.partial_counts import add_partials
+from tidegauge.adapters.mysql.queries import migrations
 from tidegauge.cli import main
+from tidegauge.domain.evidence import Evidence
+from tidegauge.domain.fold import Partial
+from tidegauge.ports import StreamIdentity
 
 pytestmark = pytest.mark.database
+
+BASE = 1_700_000_100_000
 
 
 def migrate(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -38,3 +49,37 @@ def test_a_server_that_is_not_there_is_said_in_a_sentence_without_the_password(
     assert said.startswith("tidegauge: ")
     assert said.count("\n") == 1
     assert "s3cret" not in said
+
+
+def test_counts_from_before_evidence_was_kept_are_told_with_those_after(
+    fresh_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = migrations()
+    monkeypatch.setattr("tidegauge.adapters.mysql.migrate.migrations", lambda: shipped[:4])
+    with connection_to(fresh_database_url) as database:
+        assert len(run_migrations(database)) == 4
+        generation = MysqlCountStore(database).generation(StreamIdentity("arn", BASE))
+        with database.transaction() as cursor:
+            cursor.execute(COUNTED_BEFORE, (generation, "a", 3))
+        monkeypatch.undo()
+        assert len(run_migrations(database)) == len(shipped) - 4
+        with database.transaction() as cursor:
+            # a process of the release before counts on until it is replaced
+            cursor.execute(COUNTED_BEFORE, (generation, "a", 2))
+            cursor.execute(COUNTED_BEFORE, (generation, "b", 1))
+            spans = {Partial(BASE, "a", BASE): (10, 12), Partial(BASE, "c", BASE): (9, 11)}
+            add_partials(cursor, (generation, "s"), dict.fromkeys(spans, 2), spans)
+            cursor.execute(EVIDENCE, {"generation": generation})
+            found = summed(cursor.fetchall())
+    assert {series: one for (_, _, series), one in found.items()} == {
+        b"a": Evidence(10, 12, on_time=7),
+        b"b": Evidence(None, None, on_time=1),
+        b"c": Evidence(9, 11, on_time=2),
+    }
+
+
+COUNTED_BEFORE = """
+INSERT INTO partial_count (generation, step, window_start, series, shard_id, events)
+VALUES (%s, '2023-11-14 22:15:00', '2023-11-14 22:15:00', %s, 's', %s)
+ON DUPLICATE KEY UPDATE events = events + VALUES(events)
+"""

@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from msgspec.structs import replace as with_values
 
 from tests.support.closing import close_all
+from tests.support.count_stores import EVIDENCE, summed
 from tests.support.cutting_proxy import cutting_proxy
 from tests.support.oracle import SIZE, Beat, Log, recount
 from tests.support.races import Crew, connection_to
@@ -19,8 +21,9 @@ from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.counting import MysqlCountStore
 from tidegauge.adapters.mysql.migrate import migrate
 from tidegauge.adapters.mysql.sweeping import MysqlSweepStore
+from tidegauge.adapters.mysql.times import to_sql
 from tidegauge.domain.errors import Transient
-from tidegauge.domain.evidence import KEPT_DAYS
+from tidegauge.domain.evidence import KEPT_DAYS, Evidence
 from tidegauge.domain.fold import BatchCount
 from tidegauge.ports import Purged, ShardListing, StreamIdentity
 from tidegauge.settings import DatabaseAddress
@@ -35,6 +38,7 @@ PURGED_RULES = with_values(RULES, max_event_age_ms=AGE)
 PURGED_CLOSE_RULES = with_values(CLOSE_RULES, max_event_age_ms=AGE)
 N_WINDOWS, N_SERIES = 12, 7
 OLD = "UPDATE evidence SET noted_at = UTC_TIMESTAMP(3) - INTERVAL 15 DAY"
+N_PURGED = 10  # the 13th is the first open one; ten have ended two windows before it
 
 
 def log_of(shard: int) -> Log:
@@ -101,6 +105,13 @@ def world(fresh_database_url: str) -> World:
     return World(fresh_database_url)
 
 
+def evidence(database: Database, generation: int) -> dict[tuple[object, ...], Evidence]:
+    """Return what each shard gave, wherever it stands."""
+    with database.transaction() as cursor:
+        cursor.execute(EVIDENCE, {"generation": generation})
+        return summed(cursor.fetchall())
+
+
 def one(database: Database, sql: str) -> object:
     with database.transaction() as cursor:
         cursor.execute(sql)
@@ -130,17 +141,66 @@ def test_evidence_goes_two_weeks_after_it_was_noted_however_old_its_window_is(
 ) -> None:
     generation = world.begin(database)
     world.count(database, generation)
-    n_rows = 2 * N_WINDOWS * N_SERIES
+    n_again = 2 * (N_WINDOWS - N_PURGED)  # of the windows that stay, those with a duplicate
+    n_rows = 2 * N_PURGED * N_SERIES + n_again
+    run(database, OLD)
+    with database.transaction() as cursor:
+        cursor.execute("DELETE FROM evidence WHERE window_start < %s", (to_sql(BASE + SIZE),))
     purged = world.purge(database, generation)
-    # first open: the 13th; ten have ended two windows before it
-    assert (purged.windows, purged.evidence, purged.finished) == (10, 0, True)
+    # duplicates noted long ago are kept with the counts that came to them just now
+    assert (purged.windows, purged.evidence, purged.finished) == (N_PURGED, n_again, True)
+    n_rows -= n_again
     assert one(database, "SELECT COUNT(*) FROM evidence") == n_rows
     edge = "UPDATE evidence SET noted_at = UTC_TIMESTAMP(3) - INTERVAL %d HOUR WHERE series = '%s'"
     run(database, edge % (24 * KEPT_DAYS - 1, "s0"))
     run(database, edge % (24 * KEPT_DAYS + 1, "s1"))
-    assert world.purge(database, generation).evidence == 2 * N_WINDOWS
+    assert world.purge(database, generation).evidence == 2 * N_PURGED
     assert one(database, "SELECT COUNT(*) FROM evidence WHERE series = 's1'") == 0
-    assert one(database, "SELECT COUNT(*) FROM evidence") == n_rows - 2 * N_WINDOWS
+    assert one(database, "SELECT COUNT(*) FROM evidence") == n_rows - 2 * N_PURGED
+
+
+def test_what_a_window_is_told_from_is_the_same_before_and_after_its_purge(
+    world: World, database: Database
+) -> None:
+    generation = world.begin(database)
+    world.count(database, generation)
+    before = evidence(database, generation)
+    assert sum(found.late for found in before.values()) == 2 * (N_WINDOWS - 1)
+    assert sum(found.duplicates for found in before.values()) == 2 * N_WINDOWS
+    world.purge(database, generation)
+    assert evidence(database, generation) == before
+    end_all(database)
+    assert world.purge(database, generation).windows == N_WINDOWS - N_PURGED
+    assert evidence(database, generation) == before
+    assert one(database, "SELECT COUNT(*) FROM partial_count") == 0
+
+
+def test_what_is_counted_and_known_again_after_a_purge_adds_up(
+    world: World, database: Database
+) -> None:
+    generation = world.begin(database)
+    world.count(database, generation)
+    before = evidence(database, generation)
+    world.purge(database, generation)
+    # the greatest age was raised: what ledgers have forgotten counts again, beside what was moved
+    store = MysqlCountStore(database)
+    log = world.logs["shard-0"]
+    again = [told(3, "s3", 7_001), told(4, "s3", 7_001), told(5, "s3", 7_002)]
+    batch = records("shard-0", [*log, *again])[len(log) :]
+    collect(store, generation, "shard-0", batch, RULES)
+    place = ("shard-0", to_sql(BASE), b"s3")
+    last = batch[-1].sequence_number
+    more = Evidence(batch[0].sequence_number, last, late=2, duplicates=1)
+    expected = {**before, place: before[place] + more}
+    assert evidence(database, generation) == expected
+    end_all(database)
+    world.purge(database, generation)
+    assert evidence(database, generation) == expected
+
+
+def end_all(database: Database) -> None:
+    """End all generations, as when the stream is made anew."""
+    run(database, "UPDATE frontier SET ended = TRUE")
 
 
 def test_a_purge_of_evidence_stops_at_its_limit_reads_what_it_removes_and_goes_on(
@@ -172,26 +232,30 @@ def test_wherever_the_wire_breaks_no_window_looks_suspect_and_nothing_counts_twi
     monkeypatch.setattr(purge, "ROWS_PER_DELETE", 5)
     address = DatabaseAddress.from_url(world.url)
     n_cut = 0
+    old = OLD + " WHERE generation < %d"
     with cutting_proxy(address) as proxy:
         through = Database(lambda _: replace(address, port=proxy.port), needs_tls=lambda _: False)
         for after in (False, True):
             for statement in range(0, 400, 13):  # every kind of statement, at another window
                 generation = world.begin(database, 2 * statement + after)
                 world.count(database, generation)
-                run(database, OLD)
+                truth = evidence(database, generation)
+                run(database, old % generation)
                 before = len(proxy.cut)
                 proxy.arm(statement, after=after)
                 try:
                     world.purge(through, generation)
                 except Transient:
                     assert world.suspect(database, generation) == set()
+                    assert evidence(database, generation) == truth
                     world.purge(through, generation)
                 proxy.arm(10**9, after=False)
                 if len(proxy.cut) == before:
                     break
                 n_cut += 1
                 assert world.suspect(database, generation) == set()
-                assert one(database, "SELECT COUNT(*) FROM evidence") == 0
+                assert evidence(database, generation) == truth
+                assert one(database, "SELECT MIN(generation) FROM evidence") == generation
                 resent = world.resend(database, generation)
                 assert resent.distinct == 0
                 assert resent.duplicates + len(resent.quarantined) == 9 * N_WINDOWS - 1
@@ -204,11 +268,38 @@ def test_wherever_the_wire_breaks_no_window_looks_suspect_and_nothing_counts_twi
     assert any(statement.startswith(b"COMMIT") for statement in proxy.cut)
 
 
+def test_a_purge_that_is_cut_between_the_move_and_the_deletion_has_moved_nothing(
+    world: World, database: Database
+) -> None:
+    address = DatabaseAddress.from_url(world.url)
+    with cutting_proxy(address) as proxy:
+        through = Database(lambda _: replace(address, port=proxy.port), needs_tls=lambda _: False)
+        cut = b""
+        while not cut.startswith(b"DELETE FROM partial_count"):
+            generation = world.begin(database, len(proxy.cut))
+            world.count(database, generation)
+            truth = evidence(database, generation)
+            proxy.arm(len(proxy.cut), after=False)
+            with suppress(Transient):
+                world.purge(through, generation)
+            assert evidence(database, generation) == truth
+            cut = proxy.cut[-1]
+            through.close()
+    assert proxy.cut[-2].startswith(b"INSERT INTO evidence")
+    with database.transaction() as cursor:
+        moved = "SELECT SUM(on_time + late) FROM evidence WHERE generation = %s"
+        cursor.execute(moved, (generation,))
+        assert cursor.fetchone() == (0,)
+    assert world.purge(database, generation).windows == N_PURGED
+    assert evidence(database, generation) == truth
+
+
 def test_a_purge_that_is_killed_within_a_window_leaves_it_whole(
     world: World, database: Database
 ) -> None:
     generation = world.begin(database)
     world.count(database, generation)
+    truth = evidence(database, generation)
     ledgers = "SELECT COUNT(*) FROM ledger"
     n_ledgers = one(database, ledgers)
     crew = Crew(world.url)
@@ -221,12 +312,12 @@ def test_a_purge_that_is_killed_within_a_window_leaves_it_whole(
             outcome.append(lost)
 
     with connection_to(world.url) as rival, rival.transaction() as cursor:
-        # the first window's ledgers are deleted by then, and not all of its counts
+        # the first window's ledgers are deleted by then, and not all of its counts moved
         cursor.execute("SELECT * FROM partial_count WHERE series = 's6' FOR UPDATE")
         purging = crew.start(be_killed)
         waiting = (
             "SELECT id FROM information_schema.processlist"
-            " WHERE db = DATABASE() AND info LIKE 'DELETE FROM partial_count%'"
+            " WHERE db = DATABASE() AND info LIKE 'INSERT INTO evidence%'"
         )
         run(database, f"KILL {until(database, waiting)}")
         purging.join(30)
@@ -234,7 +325,9 @@ def test_a_purge_that_is_killed_within_a_window_leaves_it_whole(
     assert len(outcome) == 1
     assert one(database, ledgers) == n_ledgers
     assert world.suspect(database, generation) == set()
-    assert world.purge(database, generation).windows == 10
+    assert evidence(database, generation) == truth
+    assert world.purge(database, generation).windows == N_PURGED
+    assert evidence(database, generation) == truth
     assert world.suspect(database, generation) == set()
     assert world.resend(database, generation).distinct == 0
 
@@ -264,8 +357,9 @@ def test_two_purges_beside_counting_and_closing_leave_every_count_exact(
     def close(mine: Database) -> None:
         void(close_once(MysqlCountStore(mine), generation, PURGED_CLOSE_RULES))
 
-    # evidence of windows that are still counted is old at once: purges meet batches in its rows
-    crew.loop(lambda mine: lambda: run(mine, OLD))
+    # duplicates of windows that are still counted are old at once: purges meet batches in their
+    # rows
+    crew.loop(lambda mine: lambda: run(mine, f"{OLD} WHERE on_time + late = 0"))
     for _ in range(2):
         crew.loop(lambda mine: lambda: void(world.purge(mine, generation)))
     crew.loop(lambda mine: lambda: close(mine))
@@ -283,9 +377,14 @@ def test_two_purges_beside_counting_and_closing_leave_every_count_exact(
         rows = [completed_window(generation, row) for row in cursor.fetchall()]
     assert as_tuples(rows) == truth
     assert world.suspect(database, generation) == set()
-    run(database, OLD)
     world.purge(database, generation)
-    assert one(database, "SELECT COUNT(*) FROM evidence") == 0
+    given: dict[tuple[object, object], int] = {}
+    for (_, window, series), found in evidence(database, generation).items():
+        given[window, series] = given.get((window, series), 0) + found.counted
+    counts = {(to_sql(row.window_start_ms), row.series.encode()): row.count for row in rows}
+    assert {place: n for place, n in given.items() if n} == {
+        place: n for place, n in counts.items() if n
+    }
 
 
 def void(_: object) -> None:

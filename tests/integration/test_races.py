@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from tests.support.count_stores import EVIDENCE, summed
 from tests.support.judged_worlds import YOUNG
 from tests.support.lineage_oracle import recount_lineage
 from tests.support.live_world import Clock
@@ -306,12 +307,12 @@ def test_everybody_at_once_counts_announces_judges_and_sends_exactly_once(
             cursor.execute(query("suspect_windows"), span)
             assert cursor.fetchall() == ()  # partial counts equal ledger keys
         counts = {(row.series.encode(), to_sql(row.window_start_ms)): row.count for row in rows}
-        given = rows_of(
-            database,
-            "SELECT series, window_start, CAST(SUM(on_time + late) AS SIGNED) FROM evidence"
-            " GROUP BY series, window_start",
-        )
-        assert {(name, start): n for name, start, n in given if n} == {
+        given: dict[tuple[object, object], int] = {}
+        with database.transaction() as cursor:
+            cursor.execute(EVIDENCE, {"generation": race.generation})
+            for (_, start, name), one in summed(cursor.fetchall()).items():
+                given[name, start] = given.get((name, start), 0) + one.counted
+        assert {place: n for place, n in given.items() if n} == {
             place: n for place, n in counts.items() if n
         }
         written = rows_of(database, "SELECT payload FROM outbox WHERE destination = 'windows'")

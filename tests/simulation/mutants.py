@@ -67,6 +67,18 @@ def _writing(change: Callable[[Collecting, BatchCount], BatchCount]) -> Any:
     return patch.object(Collecting, "write", changed)
 
 
+def _renamed(batch: BatchCount, name: Callable[[Partial], Partial]) -> BatchCount:
+    """Return a batch whose partials have other names; those of one name are one."""
+    counts: dict[Partial, int] = {}
+    spans: dict[Partial, tuple[int, int]] = {}
+    for partial, n in batch.partials.items():
+        one = name(partial)
+        first, last = spans.get(one, batch.spans[partial])
+        counts[one] = counts.get(one, 0) + n
+        spans[one] = (min(first, batch.spans[partial][0]), max(last, batch.spans[partial][1]))
+    return replace(batch, partials=counts, spans=spans)
+
+
 # --- collect
 
 
@@ -152,12 +164,7 @@ def lateness_by_database() -> Any:
         generation, _ = self._shard
         counts = self._process.server.counts
         next_ms = counts.held(generation).frontier.next_window_ms or 0
-        steps: dict[Partial, int] = {}
-        for partial, n in batch.partials.items():
-            step_ms = max(partial.window_start_ms, next_ms)
-            told = Partial(partial.window_start_ms, partial.series, step_ms)
-            steps[told] = steps.get(told, 0) + n
-        return replace(batch, partials=steps)
+        return _renamed(batch, lambda one: replace(one, step_ms=max(one.window_start_ms, next_ms)))
 
     return _writing(change)
 
@@ -181,14 +188,13 @@ def fence_as_text() -> Any:
 @_mutant("series are told apart by their bytes")
 def series_by_case() -> Any:
     def change(_self: Collecting, batch: BatchCount) -> BatchCount:
-        folded: dict[Partial, int] = {}
-        for partial, n in batch.partials.items():
-            series = partial.series.casefold().rstrip().replace("é", "e")
-            one = Partial(partial.window_start_ms, series, partial.step_ms)
-            folded[one] = folded.get(one, 0) + n
-        return replace(batch, partials=folded)
+        return _renamed(batch, lambda one: replace(one, series=_folded(one.series)))
 
     return _writing(change)
+
+
+def _folded(series: str) -> str:
+    return series.casefold().rstrip().replace("é", "e")
 
 
 @_mutant("only heartbeats of the stream's own clock count")

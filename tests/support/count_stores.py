@@ -1,6 +1,7 @@
 """The implementations of the store of counts, as the contract suite runs on them."""
 
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 from tests.support.oracle import SIZE
 from tidegauge.adapters.memory import MemoryCountStore
@@ -17,6 +18,26 @@ from tidegauge.domain.evidence import Evidence
 from tidegauge.ports import CountStore, Outbox, SweepStore
 from tidegauge.ports.quarantine import QuarantineStore
 from tidegauge.settings import DatabaseSettings
+
+# With the counts until their window is purged; duplicates apart from the beginning.
+EVIDENCE = """
+SELECT series, window_start, shard_id, first_sequence, last_sequence, on_time, late, duplicates
+FROM evidence WHERE generation = %(generation)s
+UNION ALL
+SELECT series, window_start, shard_id, first_sequence, last_sequence,
+  IF(step = window_start, events, 0), IF(step = window_start, 0, events), 0
+FROM partial_count WHERE generation = %(generation)s AND events > 0
+"""
+
+
+def summed(rows: Iterable[Sequence[Any]]) -> dict[tuple[Any, ...], Evidence]:
+    """Return evidence by shard, window start and series, as the database names them."""
+    found: dict[tuple[Any, ...], Evidence] = {}
+    for series, window, shard_id, first, last, *sums in rows:
+        place = (shard_id, window, series)
+        span = (None if first is None else int(first), None if last is None else int(last))
+        found[place] = found.get(place, Evidence()) + Evidence(*span, *map(int, sums))
+    return found
 
 
 class Stores(Protocol):
@@ -105,14 +126,10 @@ class MysqlStores:
 
     def evidence(self, generation: int) -> dict[tuple[str, int, str], Evidence]:
         with self._database().transaction() as cursor:
-            cursor.execute("SELECT * FROM evidence WHERE generation = %s", (generation,))
+            cursor.execute(EVIDENCE, {"generation": generation})
             return {
-                (shard_id, from_sql(window), series.decode()): Evidence(
-                    None if first is None else int(first),
-                    None if last is None else int(last),
-                    *sums,
-                )
-                for _, series, window, shard_id, first, last, *sums, _ in cursor.fetchall()
+                (shard_id, from_sql(window), series.decode()): one
+                for (shard_id, window, series), one in summed(cursor.fetchall()).items()
             }
 
     def rival(self) -> SweepStore:

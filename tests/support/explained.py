@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from tests.support.closing import close_all
 from tests.support.count_stores import MysqlStores
 from tests.support.oracle import SIZE, Beat, Told
@@ -14,7 +16,7 @@ from tidegauge.domain.close import CloseRules
 from tidegauge.domain.event_time import format_time
 from tidegauge.domain.judging import JudgingRules
 from tidegauge.domain.record import DecodedRecord
-from tidegauge.ports import Destination, OutboxMessage, ShardListing, StreamIdentity
+from tidegauge.ports import Destination, OutboxMessage, Purged, ShardListing, StreamIdentity
 from tidegauge.settings import DatabaseSettings
 from tidegauge.steps.collect import collect
 from tidegauge.steps.predict import PredictStep
@@ -61,6 +63,11 @@ class Explained:
     def close(self, rules: CloseRules = CLOSE_RULES) -> None:
         """Close all that can be closed."""
         close_all(self.stores.counts, self.generation, rules)
+
+    def purge(self) -> Purged:
+        """Purge all windows that are closed, as once no event of them is accepted any more."""
+        rules = replace(CLOSE_RULES, max_event_age_ms=0)
+        return self.stores.sweeps.purge(self.generation, rules)
 
     def judge(self, series: str, rules: JudgingRules) -> None:
         """Judge a series' windows."""

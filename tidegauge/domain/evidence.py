@@ -1,14 +1,12 @@
 """Evidence: where in a shard's log the events of one series and window stand.
 
-Counting notes it batch by batch; however the log was cut, it adds up to the same. Times are ms
+It stands with each partial count, and adds up to the same however the log was cut. Times are ms
 since the epoch.
 """
 
-from collections.abc import Mapping, Sequence
-
 import msgspec
 
-# Of the wall clock, since the row was first written: people ask about an alert after a weekend,
+# Of the wall clock, since a window's counts were purged: people ask about an alert after a weekend,
 # and a replay passes through a month of windows in seconds.
 KEPT_DAYS = 14
 
@@ -55,33 +53,3 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
             self.late + other.late,
             self.duplicates + other.duplicates,
         )
-
-
-def evidence_of(
-    counted: Mapping[tuple[int, str, int], Sequence[int]], duplicates: Mapping[tuple[int, str], int]
-) -> dict[tuple[int, str], Evidence]:
-    """Return the evidence of a batch by window start and series.
-
-    Args:
-        counted: By window start, series and step, the sequence number of each event that was
-            counted, in order.
-        duplicates: Duplicates by window start and series.
-
-    >>> evidence_of({(0, "a", 0): [7, 7, 9], (0, "a", 300_000): [12]}, {(0, "a"): 2})
-    {(0, 'a'): Evidence(first_sequence=7, last_sequence=12, on_time=3, late=1, duplicates=2)}
-    """
-    found: dict[tuple[int, str], Evidence] = {}
-    for (window_ms, series, step_ms), numbers in counted.items():
-        place = (window_ms, series)
-        if step_ms == window_ms:
-            one = Evidence(numbers[0], numbers[-1], len(numbers))
-        else:
-            one = Evidence(numbers[0], numbers[-1], 0, len(numbers))
-        before = found.get(place)
-        found[place] = one if before is None else before + one
-    for place, n_duplicates in duplicates.items():
-        found[place] = found.get(place, _NOTHING) + Evidence(duplicates=n_duplicates)
-    return found
-
-
-_NOTHING = Evidence()

@@ -13,7 +13,7 @@ import msgspec
 
 from tidegauge.domain.decode import part_at
 from tidegauge.domain.event import Event, Heartbeat, Rejection, RejectReason
-from tidegauge.domain.evidence import Evidence, evidence_of
+from tidegauge.domain.evidence import Evidence
 from tidegauge.domain.record import DecodedRecord
 from tidegauge.domain.window import first_open_window_ms
 
@@ -105,9 +105,10 @@ class BatchCount(msgspec.Struct):
         state: The shard's state after the batch.
         first_sequence_number: Of the records that were not skipped; None if all were.
         partials: Distinct events by partial.
+        spans: By partial, the sequence numbers of the first and last record with such an event.
         keys: New event keys by window start.
-        evidence: Where what was counted stands in the log, by window start and series.
-        duplicates: Events whose key was known in their window.
+        again: Events whose key was known in their window, by window start and series.
+        duplicates: Their sum.
         late: Distinct events told at a step after their window.
         heartbeats: Heartbeats that counted.
         first_stream_time_ms: Stream time after the first heartbeat that counted in this batch.
@@ -116,15 +117,51 @@ class BatchCount(msgspec.Struct):
     state: ShardState
     first_sequence_number: int | None
     partials: dict[Partial, int]
+    spans: dict[Partial, tuple[int, int]]
     keys: dict[int, list[int]]
+    again: dict[tuple[int, str], int]
     quarantined: list[Quarantined]
     gaps: list[Gap]
-    evidence: dict[tuple[int, str], Evidence]
     distinct: int = 0
     duplicates: int = 0
     late: int = 0
     heartbeats: int = 0
     first_stream_time_ms: int | None = None
+
+    @property
+    def evidence(self) -> dict[tuple[int, str], Evidence]:
+        """Return where what was counted stands in the log, by window start and series."""
+        return evidence_of(self.partials, self.spans, self.again)
+
+
+def evidence_of(
+    partials: Mapping[Partial, int],
+    spans: Mapping[Partial, tuple[int, int]],
+    again: Mapping[tuple[int, str], int],
+) -> dict[tuple[int, str], Evidence]:
+    """Return the evidence of a batch by window start and series.
+
+    Args:
+        partials: Events by partial.
+        spans: First and last sequence number of each partial.
+        again: Duplicates by window start and series.
+
+    >>> on_time, late = Partial(0, "a", 0), Partial(0, "a", 300_000)
+    >>> evidence_of({on_time: 3, late: 1}, {on_time: (7, 9), late: (12, 12)}, {(0, "a"): 2})
+    {(0, 'a'): Evidence(first_sequence=7, last_sequence=12, on_time=3, late=1, duplicates=2)}
+    """
+    found: dict[tuple[int, str], Evidence] = {}
+    for partial, events in partials.items():
+        late = partial.step_ms != partial.window_start_ms
+        sums = (0, events) if late else (events, 0)
+        place = (partial.window_start_ms, partial.series)
+        found[place] = found.get(place, _NOTHING) + Evidence(*spans[partial], *sums)
+    for place, events in again.items():
+        found[place] = found.get(place, _NOTHING) + Evidence(duplicates=events)
+    return found
+
+
+_NOTHING = Evidence()
 
 
 def windows_touched(records: Sequence[DecodedRecord], *, size_ms: int) -> set[int]:
@@ -198,7 +235,7 @@ class _Fold:
         self._new_here: set[int] = set()
         self._quarantined: list[Quarantined] = []
         self._gaps: list[Gap] = []
-        self._duplicates: dict[tuple[int, str], int] = {}
+        self._again: dict[tuple[int, str], int] = {}
         self._heartbeats = 0
         self._size_ms = rules.size_ms
         self._first_stream_time_ms: int | None = None
@@ -231,7 +268,7 @@ class _Fold:
         new = self._new_here
         if key in new or key in self._known_here:
             place = (window_ms, event.series)
-            self._duplicates[place] = self._duplicates.get(place, 0) + 1
+            self._again[place] = self._again.get(place, 0) + 1
             return None
         new.add(key)
         step_ms = self._first_open_ms
@@ -315,19 +352,27 @@ class _Fold:
 
     def result(self, first_sequence_number: int | None) -> BatchCount:
         """Return what the batch adds up to."""
-        partials = {Partial(*names): len(numbers) for names, numbers in self._counted.items()}
-        evidence = evidence_of(self._counted, self._duplicates)
+        partials: dict[Partial, int] = {}
+        spans: dict[Partial, tuple[int, int]] = {}
+        late = 0
+        for names, numbers in self._counted.items():
+            partial = Partial(*names)
+            partials[partial] = events = len(numbers)
+            spans[partial] = (numbers[0], numbers[-1])
+            if partial.step_ms != partial.window_start_ms:
+                late += events
         return BatchCount(
             state=ShardState(self.fence, self._stream_time_ms, self._heartbeat, self._lost_from_ms),
             first_sequence_number=first_sequence_number,
             partials=partials,
+            spans=spans,
             keys={window: list(keys) for window, keys in self._new.items() if keys},
+            again=self._again,
             quarantined=self._quarantined,
             gaps=self._gaps,
-            evidence=evidence,
             distinct=sum(partials.values()),
-            duplicates=sum(self._duplicates.values()),
-            late=sum(one.late for one in evidence.values()),
+            duplicates=sum(self._again.values()),
+            late=late,
             heartbeats=self._heartbeats,
             first_stream_time_ms=self._first_stream_time_ms,
         )

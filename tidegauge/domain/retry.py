@@ -12,8 +12,8 @@ import msgspec
 
 from tidegauge.domain.decode import Decoded
 from tidegauge.domain.event import Event, Heartbeat, Rejection, RejectReason
-from tidegauge.domain.evidence import Evidence, evidence_of
-from tidegauge.domain.fold import CountRules, Partial
+from tidegauge.domain.evidence import Evidence
+from tidegauge.domain.fold import CountRules, Partial, evidence_of
 from tidegauge.domain.window import first_open_window_ms
 
 
@@ -77,17 +77,29 @@ class Retried(msgspec.Struct, frozen=True):
     Attributes:
         partials: Distinct events by partial.
         keys: New event keys by window start.
-        evidence: By (window start, series), duplicates too.
+        again: Events that were known, by window start and series.
+        sequence_number: The item's position.
     """
 
     partials: Mapping[Partial, int]
     keys: Mapping[int, Sequence[int]]
-    evidence: Mapping[tuple[int, str], Evidence]
+    again: Mapping[tuple[int, str], int]
+    sequence_number: int
 
     @property
     def state(self) -> ItemState:
         """What becomes of the item."""
         return ItemState.COUNTED if self.partials else ItemState.KNOWN
+
+    @property
+    def spans(self) -> Mapping[Partial, tuple[int, int]]:
+        """All of it stands in one record."""
+        return dict.fromkeys(self.partials, (self.sequence_number, self.sequence_number))
+
+    @property
+    def evidence(self) -> Mapping[tuple[int, str], Evidence]:
+        """Where the events stand, by window start and series."""
+        return evidence_of(self.partials, self.spans, self.again)
 
     @property
     def total(self) -> Evidence:
@@ -186,8 +198,8 @@ def count_again(
         sequence_number: The item's position.
     """
     open_ms = _first_open_ms(standing, rules)
-    counted: dict[tuple[int, str, int], list[int]] = {}
-    duplicates: dict[tuple[int, str], int] = {}
+    partials: dict[Partial, int] = {}
+    again: dict[tuple[int, str], int] = {}
     keys: dict[int, list[int]] = {}
     seen: set[tuple[int, int]] = set()
     for event in events:
@@ -195,14 +207,14 @@ def count_again(
         mark = (window_ms, event.key)
         if mark in seen or event.key in known.get(window_ms, ()):
             place = (window_ms, event.series)
-            duplicates[place] = duplicates.get(place, 0) + 1
+            again[place] = again.get(place, 0) + 1
             continue
         seen.add(mark)
         keys.setdefault(window_ms, []).append(event.key)
         step_ms = window_ms if open_ms is None else max(window_ms, open_ms)
-        counted.setdefault((window_ms, event.series, step_ms), []).append(sequence_number)
-    partials = {Partial(*names): len(numbers) for names, numbers in counted.items()}
-    return Retried(partials, keys, evidence_of(counted, duplicates))
+        partial = Partial(window_ms, event.series, step_ms)
+        partials[partial] = partials.get(partial, 0) + 1
+    return Retried(partials, keys, again, sequence_number)
 
 
 def _first_open_ms(standing: Standing, rules: CountRules) -> int | None:

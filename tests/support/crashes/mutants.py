@@ -136,11 +136,13 @@ def lateness_by_the_database() -> None:
         row = self._cursor.fetchone()
         open_ms = from_sql(row[0]) if row is not None else None
         partials: dict[Partial, int] = {}
+        spans: dict[Partial, tuple[int, int]] = {}
         for partial, number in batch.partials.items():
             step_ms = max(partial.window_start_ms, open_ms or 0)
             moved = replace(partial, step_ms=step_ms)
             partials[moved] = partials.get(moved, 0) + number
-        batch.partials = partials
+            spans[moved] = batch.spans[partial]
+        batch.partials, batch.spans = partials, spans
         write(self, batch)
 
     counting._Collecting.write = write_by_the_frontier  # type: ignore[method-assign]  # noqa: SLF001

@@ -29,12 +29,17 @@ _Rows = Iterable[Sequence[Any]]
 
 
 def evidence_of_shards(rows: _Rows) -> tuple[dict[str, Evidence], int | None]:
-    """Return evidence by shard, and when the first of it was noted."""
+    """Return evidence by shard, and when the first of it was noted.
+
+    Args:
+        rows: In any order, several a shard.
+    """
     found: dict[str, Evidence] = {}
     noted: list[int] = []
     for shard_id, first, last, on_time, late, duplicates, noted_at in rows:
         bounds = (None if first is None else int(first), None if last is None else int(last))
-        found[shard_id] = Evidence(*bounds, on_time, late, duplicates)
+        one = Evidence(*bounds, int(on_time), int(late), int(duplicates))
+        found[shard_id] = found.get(shard_id, Evidence()) + one
         noted.append(from_sql(noted_at))
     return found, min(noted, default=None)
 

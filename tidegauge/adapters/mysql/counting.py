@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from tidegauge.adapters.mysql.closing import MysqlClosing
 from tidegauge.adapters.mysql.connection import Database
-from tidegauge.adapters.mysql.evidence import add_evidence
 from tidegauge.adapters.mysql.gaps import add_gaps
 from tidegauge.adapters.mysql.ledger_rows import known_keys
 from tidegauge.adapters.mysql.ledgers import WarmLedgers, pack_keys
 from tidegauge.adapters.mysql.lineage import lock_shard, refuse_uncountable, register
+from tidegauge.adapters.mysql.partial_counts import add_duplicates, add_partials
 from tidegauge.adapters.mysql.quarantine import set_aside
 from tidegauge.adapters.mysql.queries import query
 from tidegauge.adapters.mysql.times import to_sql
@@ -158,8 +158,8 @@ class _Collecting:
         ]
         if ledger_rows:  # thousands where events of all times come before the first heartbeat
             self._cursor.executemany(query("add_ledger"), ledger_rows)
-        self._add_partials(batch)
-        add_evidence(self._cursor, self._shard[0], self._shard[1], batch.evidence)
+        add_partials(self._cursor, self._shard, batch.partials, batch.spans)
+        add_duplicates(self._cursor, self._shard, batch.again)
         add_gaps(self._cursor, self._shard[0], self._shard[1], batch.gaps)
         quarantined_bytes = set_aside(
             self._cursor, self._names, batch.quarantined, max_bytes=self._quarantine_max_bytes
@@ -179,22 +179,6 @@ class _Collecting:
         self._cursor.execute(query("move_shard"), moved)
         self._ledger_number += len(ledger_rows)
         self._written = batch
-
-    def _add_partials(self, batch: BatchCount) -> None:
-        # one order for every writer, so that two of them never wait for each other in a circle
-        in_order = sorted(batch.partials, key=lambda p: (p.step_ms, p.window_start_ms, p.series))
-        rows = [
-            {
-                **self._names,
-                "step": to_sql(partial.step_ms),
-                "window_start": to_sql(partial.window_start_ms),
-                "series": partial.series.encode(),
-                "events": batch.partials[partial],
-            }
-            for partial in in_order
-        ]
-        if rows:
-            self._cursor.executemany(query("add_partial_count"), rows)
 
     def committed(self) -> None:
         """Keep the sets of what was written; call after COMMIT has answered."""

@@ -57,6 +57,8 @@ def note_failure(
                 "window_start": to_sql(window_ms),
                 "series": series.encode(),
                 "events": 0,
+                "first_sequence": None,
+                "last_sequence": None,
             }
             for window_ms, series in skipped.places
             if next_ms is not None and window_ms < next_ms

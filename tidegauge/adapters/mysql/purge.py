@@ -3,7 +3,8 @@
 A window is purged once no event of it is accepted any more, so that no batch reads or writes these
 rows; counts of steps that are still to be told stay. It goes whole, in one transaction: half of it
 would look suspect to whoever compares it yet, as after the greatest age of an event was raised.
-Evidence and messages go by their own age. Neither shard nor frontier is locked.
+What its counts tell of records becomes evidence. That and messages go by their own age. Neither
+shard nor frontier is locked.
 """
 
 from datetime import datetime
@@ -100,6 +101,7 @@ def _purge_window(database: Database, span: _Span, window_start: datetime) -> in
     }
     with database.transaction() as cursor:
         rows = cursor.execute(query("purge_ledger"), names)
+        cursor.execute(query("move_to_evidence"), names)
         deleted = ROWS_PER_DELETE
         while deleted == ROWS_PER_DELETE:
             deleted = cursor.execute(query("purge_partial_counts"), names)

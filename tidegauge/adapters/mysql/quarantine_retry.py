@@ -8,10 +8,10 @@ ancestors are drained and count no more.
 from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
-from tidegauge.adapters.mysql.evidence import add_evidence
 from tidegauge.adapters.mysql.ledger_rows import keys_of
 from tidegauge.adapters.mysql.ledgers import pack_keys
 from tidegauge.adapters.mysql.lineage import lock_frontier
+from tidegauge.adapters.mysql.partial_counts import add_duplicates, add_partials
 from tidegauge.adapters.mysql.quarantine_items import item_of
 from tidegauge.adapters.mysql.queries import query, slices
 from tidegauge.adapters.mysql.times import from_sql, to_sql
@@ -150,8 +150,9 @@ class MysqlRetry:
     def write(self, retried: Retried) -> None:
         """Write all that the item adds up to, and settle it."""
         self._add_keys(retried)
-        self._add_partials(retried)
-        add_evidence(self._cursor, self._generation, self._shard_id, retried.evidence)
+        shard = (self._generation, self._shard_id)
+        add_partials(self._cursor, shard, retried.partials, retried.spans)
+        add_duplicates(self._cursor, shard, retried.again)
         settle(self._cursor, [self._item], retried.state)
         self._retried = retried
 
@@ -180,23 +181,6 @@ class MysqlRetry:
         for some in slices(self._descent, _SHARDS_PER_QUERY):
             names = {"generation": self._generation, "shard_ids": some}
             self._cursor.execute(query("raise_ledger_numbers"), names)
-
-    def _add_partials(self, retried: Retried) -> None:
-        # in the order of every writer
-        in_order = sorted(retried.partials, key=lambda p: (p.step_ms, p.window_start_ms, p.series))
-        rows = [
-            {
-                "generation": self._generation,
-                "shard_id": self._shard_id,
-                "step": to_sql(partial.step_ms),
-                "window_start": to_sql(partial.window_start_ms),
-                "series": partial.series.encode(),
-                "events": retried.partials[partial],
-            }
-            for partial in in_order
-        ]
-        if rows:
-            self._cursor.executemany(query("add_partial_count"), rows)
 
 
 def locked_items(cursor: "Cursor", item_ids: list[int]) -> list[QuarantinedItem]:
