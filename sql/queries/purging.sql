@@ -26,7 +26,7 @@ INSERT INTO evidence
    noted_at)
 SELECT generation, series, window_start, shard_id, first_sequence, last_sequence,
   IF(step = window_start, events, 0), IF(step = window_start, 0, events), UTC_TIMESTAMP(3)
-FROM partial_count
+FROM partial_count FORCE INDEX (by_window)
 WHERE generation = %(generation)s AND window_start = %(window_start)s AND step < %(before_step)s
   AND events > 0
 ORDER BY series, shard_id FOR UPDATE
