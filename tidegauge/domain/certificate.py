@@ -182,7 +182,8 @@ class Certificate(msgspec.Struct, frozen=True):
         lateness_ms: How long it waits for its events after its end.
         now_ms: The wall clock's time as it was read.
         evidence_since_ms: Since when evidence is kept at all, by the wall clock.
-        evidence_noted_ms: When the window's first evidence that is left was noted; None for none.
+        evidence_noted_ms: When the window's first evidence that is left was noted, which of what is
+            not purged yet is now; None for none.
         state: The series as it is known; None if no closing has met it.
         shards: All that are active or gave something, in order of id.
         shards_beside: How many there are besides.

@@ -139,7 +139,7 @@ class SweepStore(Protocol):
 
         Ledger rows and partial counts of a window go together, once its end + the greatest age of
         an event lies at or before the first open window; those of an ended generation at once.
-        Evidence goes `KEPT_DAYS` after it was first noted, by the wall clock; a store without one
+        Evidence goes `KEPT_DAYS` after its window's purge, by the wall clock; a store without one
         lets it go with the ledgers. Messages go a week after they were sent.
         """
         ...
