@@ -1,11 +1,14 @@
-"""The engine as the environment names it; worlds of streams that are resharded."""
+"""The engine as the environment names it; worlds of streams that are resharded, or explained."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from embedded.engine import EngineAddress, LocalSession
+from tests.support.command import Command
+from tests.support.explained import Explained, MakeExplained
 from tests.support.oracle import SIZE
 from tests.support.resharded_world import ReshardedWorld
 from tests.support.world_stores import WorldStores, world_stores_on
@@ -37,3 +40,42 @@ def make_world(
         return ReshardedWorld(kinesis, world_stores, name, **settings)
 
     return make
+
+
+@pytest.fixture
+def explain(
+    fresh_database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> Command:
+    """The command, with a stream and a database in its environment and no local stack."""
+    for name in ("DATABASE_SECRET_ARN", "WINDOW_SECONDS", "ALLOWED_LATENESS_SECONDS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATABASE_URL", fresh_database_url)
+    monkeypatch.setenv("EVENTS_STREAM", "events")
+    monkeypatch.setenv("TIDEGAUGE_STATE", str(tmp_path / "run"))
+    monkeypatch.setenv("TIDEGAUGE_LIVE_STATE", str(tmp_path / "live"))
+    return Command(monkeypatch, capsys)
+
+
+@pytest.fixture
+def make_explained(fresh_database_url: str) -> Iterator[MakeExplained]:
+    """Makes generations of the stream."""
+    made: list[Explained] = []
+
+    def one(*, created_ms: int = 0) -> Explained:
+        made.append(Explained(fresh_database_url, created_ms=created_ms))
+        return made[-1]
+
+    yield one
+    for stream in made:
+        stream.end()
+
+
+@pytest.fixture
+def explained(make_explained: MakeExplained) -> Explained:
+    """A generation with two shards."""
+    one = make_explained()
+    one.listing({"s0": (), "s1": ()})
+    return one

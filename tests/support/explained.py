@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from tests.support.closing import close_all
 from tests.support.count_stores import MysqlStores
-from tests.support.oracle import SIZE, Beat, Told
+from tests.support.oracle import SIZE, Beat, Log, Told
 from tests.support.worlds import CLOSE_RULES, RULES, records
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.judging import MysqlJudgingStore
@@ -35,6 +35,34 @@ def at(window: int, offset_ms: int = 0) -> str:
 def beat(windows: int) -> Beat:
     """A heartbeat that closes so many windows after the base, and no more."""
     return Beat(BASE + windows * SIZE + 60_000)
+
+
+def event(window: int, ident: int, series: str = "a") -> Told:
+    """An event in a window."""
+    return Told(f"id-{ident}", series, BASE + window * SIZE + ident % 1000)
+
+
+def shard_of(told: dict[str, object], shard_id: str) -> dict[str, object]:
+    """Return what a certificate's JSON tells of a shard."""
+    shards = told["shards"]
+    assert isinstance(shards, list)
+    (found,) = [shard for shard in shards if shard["shard"] == shard_id]
+    assert isinstance(found, dict)
+    return found
+
+
+NUMBERS = ("on_time", "late", "duplicates", "first_sequence_number", "last_sequence_number")
+
+BUSY: Log = [
+    Beat(BASE),
+    event(0, 1),  # record 2
+    event(0, 2),
+    event(0, 1),  # again
+    beat(1),
+    event(0, 3),  # record 6, late
+    event(-290, 4),  # too old
+    beat(3),
+]
 
 
 class Explained:
