@@ -177,7 +177,7 @@ def print_certificate(told: Certificate, *, stream: str) -> None:
 def lines_of(told: Certificate, *, stream: str) -> Iterator[str]:
     """Yield the lines of a certificate; names in them are as they came."""
     others = ", ".join(map(str, told.generation.others))
-    beside = f" (generations {others} have the window too: --generation)" if others else ""
+    beside = f" (also counted: generation {others}; see --generation)" if others else ""
     span = f"{format_time(told.window_start_ms)} to {format_time(told.window_end_ms)}"
     yield f"Series    {told.series}"
     yield f"Stream    {stream}, generation {told.generation.number}{beside}"
