@@ -18,18 +18,20 @@ WHERE generation = %(generation)s AND window_start > %(after)s
 -- name: purge_ledger
 DELETE FROM ledger WHERE generation = %(generation)s AND window_start = %(window_start)s
 
--- What `purge_partial_counts` deletes next, in the same transaction; both lock what they read. Sorted,
--- so that all of it is locked before the first row is written: counting takes them in that order.
+-- What `purge_partial_counts` deletes next, in the same transaction: the same rows, by the same order.
+-- All of them are locked before the first row is written: counting takes them in that order.
 -- name: move_to_evidence
 INSERT INTO evidence
   (generation, series, window_start, shard_id, first_sequence, last_sequence, on_time, late,
    noted_at)
 SELECT generation, series, window_start, shard_id, first_sequence, last_sequence,
   IF(step = window_start, events, 0), IF(step = window_start, 0, events), UTC_TIMESTAMP(3)
-FROM partial_count FORCE INDEX (by_window)
-WHERE generation = %(generation)s AND window_start = %(window_start)s AND step < %(before_step)s
-  AND events > 0
-ORDER BY series, shard_id FOR UPDATE
+FROM (
+  SELECT * FROM partial_count FORCE INDEX (by_window)
+  WHERE generation = %(generation)s AND window_start = %(window_start)s AND step < %(before_step)s
+  ORDER BY step, series, shard_id LIMIT %(limit)s FOR UPDATE
+) AS slice
+WHERE events > 0
 ON DUPLICATE KEY UPDATE
   first_sequence = CASE
     WHEN evidence.first_sequence IS NULL
@@ -51,7 +53,7 @@ ON DUPLICATE KEY UPDATE
 -- name: purge_partial_counts
 DELETE FROM partial_count
 WHERE generation = %(generation)s AND window_start = %(window_start)s AND step < %(before_step)s
-LIMIT %(limit)s
+ORDER BY step, series, shard_id LIMIT %(limit)s
 
 -- name: purge_evidence
 DELETE FROM evidence WHERE noted_at < UTC_TIMESTAMP(3) - INTERVAL %(days)s DAY

@@ -4,92 +4,46 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
-from msgspec.structs import replace as with_values
 
 from tests.support.closing import close_all
-from tests.support.count_stores import EVIDENCE, summed
 from tests.support.cutting_proxy import cutting_proxy
-from tests.support.oracle import SIZE, Beat, Log, recount
+from tests.support.oracle import SIZE, recount
+from tests.support.purged import (
+    N_PURGED,
+    N_SERIES,
+    N_WINDOWS,
+    OLD,
+    PURGED_CLOSE_RULES,
+    PURGED_RULES,
+    PurgedWorld,
+    evidence,
+    one,
+    run,
+    until,
+)
 from tests.support.races import Crew, connection_to
 from tests.support.rows_read import rows_read
-from tests.support.worlds import BASE, CLOSE_RULES, RULES, as_tuples, records, told
+from tests.support.worlds import BASE, RULES, as_tuples, records, told
 from tidegauge.adapters.mysql import purge
-from tidegauge.adapters.mysql.closing import MysqlClosing, completed_window
+from tidegauge.adapters.mysql.closing import completed_window
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.counting import MysqlCountStore
 from tidegauge.adapters.mysql.migrate import migrate
-from tidegauge.adapters.mysql.sweeping import MysqlSweepStore
+from tidegauge.adapters.mysql.queries import query
 from tidegauge.adapters.mysql.times import to_sql
 from tidegauge.domain.errors import Transient
 from tidegauge.domain.evidence import KEPT_DAYS, Evidence
-from tidegauge.domain.fold import BatchCount
-from tidegauge.ports import Purged, ShardListing, StreamIdentity
 from tidegauge.settings import DatabaseAddress
 from tidegauge.steps.close import close_once
 from tidegauge.steps.collect import collect
 
+if TYPE_CHECKING:
+    from tidegauge.ports import Purged
+
 pytestmark = pytest.mark.database
-
-# Two windows stay within reach of an event, of the twelve that are counted.
-AGE = 2 * SIZE
-PURGED_RULES = with_values(RULES, max_event_age_ms=AGE)
-PURGED_CLOSE_RULES = with_values(CLOSE_RULES, max_event_age_ms=AGE)
-N_WINDOWS, N_SERIES = 12, 7
-OLD = "UPDATE evidence SET noted_at = UTC_TIMESTAMP(3) - INTERVAL 15 DAY"
-N_PURGED = 10  # the 13th is the first open one; ten have ended two windows before it
-
-
-def log_of(shard: int) -> Log:
-    """Every series in every window, some of it resent, some late."""
-    log: Log = [Beat(BASE)]
-    for window in range(N_WINDOWS):
-        for series in range(N_SERIES):
-            ident = 1000 * shard + N_SERIES * window + series
-            log.append(told(window * SIZE + series, f"s{series}", ident))
-        log.append(told(window * SIZE, "s0", 1000 * shard + N_SERIES * window))
-        if window:
-            log.append(told((window - 1) * SIZE + 9, "s1", 5000 + 1000 * shard + window))
-        log.append(Beat(BASE + (window + 1) * SIZE + 60_000))
-    return log
-
-
-class World:
-    """A database in which two shards are counted."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.logs = {f"shard-{shard}": log_of(shard) for shard in range(2)}
-
-    def begin(self, database: Database, created_ms: int = 0) -> int:
-        store = MysqlCountStore(database)
-        generation = store.generation(StreamIdentity("arn:aws:kinesis:::stream/s", created_ms))
-        listing = [ShardListing(name, (), 0, 0, closed=False) for name in self.logs]
-        store.register_shards(generation, listing)
-        return generation
-
-    def count(self, database: Database, generation: int) -> None:
-        store = MysqlCountStore(database)
-        for name, log in self.logs.items():
-            collect(store, generation, name, records(name, log), PURGED_RULES)
-        close_all(store, generation, PURGED_CLOSE_RULES)
-
-    def purge(self, database: Database, generation: int) -> Purged:
-        sweeps = MysqlSweepStore(database, database, size_ms=SIZE)
-        return sweeps.purge(generation, PURGED_CLOSE_RULES)
-
-    def suspect(self, database: Database, generation: int) -> set[int]:
-        with database.transaction() as cursor:
-            return MysqlClosing(cursor, generation).suspect(BASE - SIZE, BASE + 99 * SIZE)
-
-    def resend(self, database: Database, generation: int) -> BatchCount:
-        """Put all events of the first shard on it once more, behind what it holds."""
-        store = MysqlCountStore(database)
-        log = self.logs["shard-0"]
-        again = [item for item in log if not isinstance(item, Beat)]
-        batch = records("shard-0", [*log, *again])[len(log) :]
-        return collect(store, generation, "shard-0", batch, PURGED_RULES).batch
 
 
 @pytest.fixture
@@ -101,43 +55,12 @@ def database(fresh_database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def world(fresh_database_url: str) -> World:
-    return World(fresh_database_url)
-
-
-def evidence(database: Database, generation: int) -> dict[tuple[object, ...], Evidence]:
-    """Return what each shard gave, wherever it stands."""
-    with database.transaction() as cursor:
-        cursor.execute(EVIDENCE, {"generation": generation})
-        return summed(cursor.fetchall())
-
-
-def one(database: Database, sql: str) -> object:
-    with database.transaction() as cursor:
-        cursor.execute(sql)
-        row = cursor.fetchone()
-        return None if row is None else row[0]
-
-
-def run(database: Database, sql: str) -> None:
-    with database.transaction() as cursor:
-        cursor.execute(sql)
-
-
-def until(database: Database, sql: str) -> object:
-    """Return what a query gives once it gives something."""
-    waiting = threading.Event()
-    for _ in range(1000):
-        found = one(database, sql)
-        if found:
-            return found
-        waiting.wait(0.01)
-    msg = f"never: {sql}"
-    raise AssertionError(msg)
+def world(fresh_database_url: str) -> PurgedWorld:
+    return PurgedWorld(fresh_database_url)
 
 
 def test_evidence_goes_two_weeks_after_it_was_noted_however_old_its_window_is(
-    world: World, database: Database
+    world: PurgedWorld, database: Database
 ) -> None:
     generation = world.begin(database)
     world.count(database, generation)
@@ -160,7 +83,7 @@ def test_evidence_goes_two_weeks_after_it_was_noted_however_old_its_window_is(
 
 
 def test_what_a_window_is_told_from_is_the_same_before_and_after_its_purge(
-    world: World, database: Database
+    world: PurgedWorld, database: Database
 ) -> None:
     generation = world.begin(database)
     world.count(database, generation)
@@ -176,7 +99,7 @@ def test_what_a_window_is_told_from_is_the_same_before_and_after_its_purge(
 
 
 def test_what_is_counted_and_known_again_after_a_purge_adds_up(
-    world: World, database: Database
+    world: PurgedWorld, database: Database
 ) -> None:
     generation = world.begin(database)
     world.count(database, generation)
@@ -204,7 +127,7 @@ def end_all(database: Database) -> None:
 
 
 def test_a_purge_of_evidence_stops_at_its_limit_reads_what_it_removes_and_goes_on(
-    world: World, database: Database, monkeypatch: pytest.MonkeyPatch
+    world: PurgedWorld, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(purge, "MAX_EVIDENCE_ROWS", 60)
     monkeypatch.setattr(purge, "ROWS_PER_DELETE", 30)
@@ -226,7 +149,7 @@ def test_a_purge_of_evidence_stops_at_its_limit_reads_what_it_removes_and_goes_o
 
 
 def test_wherever_the_wire_breaks_no_window_looks_suspect_and_nothing_counts_twice(
-    world: World, database: Database, monkeypatch: pytest.MonkeyPatch
+    world: PurgedWorld, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # many statements a window, so that there is much to cut between them
     monkeypatch.setattr(purge, "ROWS_PER_DELETE", 5)
@@ -269,7 +192,7 @@ def test_wherever_the_wire_breaks_no_window_looks_suspect_and_nothing_counts_twi
 
 
 def test_a_purge_that_is_cut_between_the_move_and_the_deletion_has_moved_nothing(
-    world: World, database: Database
+    world: PurgedWorld, database: Database
 ) -> None:
     address = DatabaseAddress.from_url(world.url)
     with cutting_proxy(address) as proxy:
@@ -294,14 +217,15 @@ def test_a_purge_that_is_cut_between_the_move_and_the_deletion_has_moved_nothing
     assert evidence(database, generation) == truth
 
 
-def test_a_purge_that_is_killed_within_a_window_leaves_it_whole(
-    world: World, database: Database
+def test_a_purge_that_is_killed_within_a_window_is_gone_on_with(
+    world: PurgedWorld, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(purge, "ROWS_PER_DELETE", 5)
     generation = world.begin(database)
     world.count(database, generation)
     truth = evidence(database, generation)
-    ledgers = "SELECT COUNT(*) FROM ledger"
-    n_ledgers = one(database, ledgers)
+    counts = "SELECT COUNT(*) FROM partial_count"
+    n_counts = one(database, counts)
     crew = Crew(world.url)
     outcome: list[BaseException] = []
 
@@ -312,7 +236,7 @@ def test_a_purge_that_is_killed_within_a_window_leaves_it_whole(
             outcome.append(lost)
 
     with connection_to(world.url) as rival, rival.transaction() as cursor:
-        # the first window's ledgers are deleted by then, and not all of its counts moved
+        # the first window's ledgers are deleted by then, and some of its counts moved
         cursor.execute("SELECT * FROM partial_count WHERE series = 's6' FOR UPDATE")
         purging = crew.start(be_killed)
         waiting = (
@@ -323,7 +247,7 @@ def test_a_purge_that_is_killed_within_a_window_leaves_it_whole(
         purging.join(30)
     assert crew.failures == []
     assert len(outcome) == 1
-    assert one(database, ledgers) == n_ledgers
+    assert 0 < one(database, counts) < n_counts  # type: ignore[operator]
     assert world.suspect(database, generation) == set()
     assert evidence(database, generation) == truth
     assert world.purge(database, generation).windows == N_PURGED
@@ -332,8 +256,46 @@ def test_a_purge_that_is_killed_within_a_window_leaves_it_whole(
     assert world.resend(database, generation).distinct == 0
 
 
+def test_a_window_of_more_rows_than_a_sweep_has_time_for_goes_over_several_sweeps(
+    world: PurgedWorld, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purge, "MAX_ROWS", 7)
+    monkeypatch.setattr(purge, "ROWS_PER_DELETE", 5)
+    generation = world.begin(database)
+    world.count(database, generation)
+    truth = evidence(database, generation)
+    left = [int(str(one(database, "SELECT COUNT(*) FROM partial_count")))]
+    finished = False
+    while not finished:
+        finished = world.purge(database, generation).finished
+        left.append(int(str(one(database, "SELECT COUNT(*) FROM partial_count"))))
+        assert left[-2] - left[-1] <= 7 + 5
+        assert evidence(database, generation) == truth
+    assert len(left) > 2 * N_PURGED
+    assert world.resend(database, generation).distinct == 0
+
+
+def test_two_purges_are_never_at_the_same_counts(world: PurgedWorld, database: Database) -> None:
+    generation = world.begin(database)
+    world.count(database, generation)
+    truth = evidence(database, generation)
+    names = {
+        "generation": generation,
+        "window_start": to_sql(BASE),
+        "before_step": to_sql(BASE + 99 * SIZE),
+        "limit": 5,
+    }
+    with connection_to(world.url) as rival, database.transaction() as cursor:
+        run(rival, "SET SESSION innodb_lock_wait_timeout = 1")
+        cursor.execute(query("move_to_evidence"), names)
+        with pytest.raises(Transient, match="1205"), rival.transaction() as other:
+            other.execute(query("move_to_evidence"), names)
+        cursor.execute(query("purge_partial_counts"), names)
+    assert evidence(database, generation) == truth
+
+
 def test_two_purges_beside_counting_and_closing_leave_every_count_exact(
-    world: World, database: Database
+    world: PurgedWorld, database: Database
 ) -> None:
     generation = world.begin(database)
     crew = Crew(world.url)

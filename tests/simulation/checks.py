@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from tests.simulation.truth import CLOCK, HEARTBEAT, Item, Row, items_in, recount, told
+from tests.simulation.truth import BAD, CLOCK, HEARTBEAT, Item, Row, items_in, recount, told
 from tests.simulation.world import World
 from tidegauge.domain.announcement import read_announcement
 from tidegauge.domain.count import CompletedWindow, Quality
@@ -177,7 +177,7 @@ class _Generation:
 
         That is: the first window that was open behind what was read before it; whether the mapping
         gave up on it, so that all its windows are known; whether it was counted from another record
-        all the same. A heartbeat's place has a series of no event.
+        all the same. What is no event has a place in no series.
         """
         size = self.rules.size
         counted = set().union(*(shard.seen for shard in self.truth.shards.values()))
@@ -192,11 +192,11 @@ class _Generation:
                     continue
                 since = self._open_after(shard_id, kept) if since is None else since
                 given_up = record.sequence_number in self.world.losses.given_up
-                for series, ident, time, _ in items_in(record.data):
-                    window = time // size * size
-                    if series != "bad":
-                        is_counted = (window, ident) in counted
-                        yield (window, series), since, given_up, is_counted
+                for item in items_in(record.data) or (BAD,):
+                    series, ident, time, _ = item
+                    # what is no event has no window of its own, and yet its loss is one
+                    window = since if item is BAD else time // size * size
+                    yield (window, series), since, given_up, (window, ident) in counted
 
     def _given_up(self) -> Iterator[int]:
         """Yield the windows of what the mapping gave up on, read later all the same or not."""

@@ -16,6 +16,7 @@ from tidegauge.ports import PutPosition, ShardEnd, ShardListing, StreamEntry, St
 
 Place = tuple[int, str]  # creation time of the stream, shard
 JITTER_MS = 8_000
+NEXT_MS = 1_000  # what the plain stream adds
 
 
 class SimulatedStream(MemoryStream):
@@ -43,6 +44,12 @@ class SimulatedStream(MemoryStream):
         super().__init__(n_shards)
         # the power of ten comes up early in some worlds and late in others
         self._sequence = 10**12 - chance.randrange(50, 600)
+
+    def recreate(self) -> None:
+        """Delete the stream and make it anew under its name, a moment after its last record."""
+        self.arrival_ms += 1
+        self.created_ms = self.arrival_ms - NEXT_MS
+        super().recreate()
 
     def _make(self, parent_ids: tuple[str, ...], first: int, last: int) -> str:
         shard_id = super()._make(parent_ids, first, last)

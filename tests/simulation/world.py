@@ -131,6 +131,7 @@ class World:
 
     def _begin_anew(self) -> None:
         self.producers.forget()
+        self._zombies.clear()  # a batch of a stream that is no more: not promised
         self.generations[self.generation] = self.stream.created_ms
 
     def _is_listed(self, shard_id: str) -> bool:

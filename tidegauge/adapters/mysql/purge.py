@@ -1,10 +1,10 @@
 """Purging on MySQL: what nobody compares, sends or asks for again, as far as one sweep has time.
 
 A window is purged once no event of it is accepted any more, so that no batch reads or writes these
-rows; counts of steps that are still to be told stay. It goes whole, in one transaction: half of it
-would look suspect to whoever compares it yet, as after the greatest age of an event was raised.
-What its counts tell of records becomes evidence. That and messages go by their own age. Neither
-shard nor frontier is locked.
+rows, and nobody compares its ledgers with its counts; counts of steps that are still to be told
+stay. First its ledgers go, then its counts slice by slice, however many there are; what they tell
+of records becomes evidence in the transaction that deletes them. Evidence and messages go by their
+own age. Neither shard nor frontier is locked.
 """
 
 from datetime import datetime
@@ -76,8 +76,7 @@ def _purge_span(database: Database, span: _Span, budget: _Budget) -> None:
         window_start = _next_window(database, span, after)
         if window_start is None:
             return
-        rows = _purge_window(database, span, window_start)
-        budget.rows += rows
+        rows = _purge_window(database, span, window_start, budget)
         budget.windows += rows > 0
         after = window_start
 
@@ -92,7 +91,8 @@ def _next_window(database: Database, span: _Span, after: datetime) -> datetime |
     return min((window for window in found if window <= span.last), default=None)
 
 
-def _purge_window(database: Database, span: _Span, window_start: datetime) -> int:
+def _purge_window(database: Database, span: _Span, window_start: datetime, budget: _Budget) -> int:
+    """Purge a window as far as the budget goes; return how many rows went."""
     names = {
         "generation": span.generation,
         "window_start": window_start,
@@ -101,11 +101,13 @@ def _purge_window(database: Database, span: _Span, window_start: datetime) -> in
     }
     with database.transaction() as cursor:
         rows = cursor.execute(query("purge_ledger"), names)
-        cursor.execute(query("move_to_evidence"), names)
-        deleted = ROWS_PER_DELETE
-        while deleted == ROWS_PER_DELETE:
+    deleted = ROWS_PER_DELETE
+    while deleted == ROWS_PER_DELETE and budget.rows + rows < MAX_ROWS:
+        with database.transaction() as cursor:
+            cursor.execute(query("move_to_evidence"), names)
             deleted = cursor.execute(query("purge_partial_counts"), names)
-            rows += deleted
+        rows += deleted
+    budget.rows += rows
     return rows
 
 
