@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from embedded.engine import EngineAddress, LocalSession
-from tests.support.command import Command
+from tests.support.command import Command, name_stream
 from tests.support.explained import Explained, MakeExplained
 from tests.support.oracle import SIZE
 from tests.support.resharded_world import ReshardedWorld
@@ -50,12 +50,7 @@ def explain(
     tmp_path: Path,
 ) -> Command:
     """The command, with a stream and a database in its environment and no local stack."""
-    for name in ("DATABASE_SECRET_ARN", "WINDOW_SECONDS", "ALLOWED_LATENESS_SECONDS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DATABASE_URL", fresh_database_url)
-    monkeypatch.setenv("EVENTS_STREAM", "events")
-    monkeypatch.setenv("TIDEGAUGE_STATE", str(tmp_path / "run"))
-    monkeypatch.setenv("TIDEGAUGE_LIVE_STATE", str(tmp_path / "live"))
+    name_stream(monkeypatch, tmp_path, database=fresh_database_url, stream="events")
     return Command(monkeypatch, capsys)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from embedded.engine import EngineAddress
 from tests.support.closing import close_all
-from tests.support.command import Command
+from tests.support.command import Command, name_stream
 from tests.support.count_stores import MysqlStores
 from tests.support.events import MINUTE_MS, NOON_MS, event_json
 from tests.support.races import connection_to
@@ -23,7 +23,6 @@ from tidegauge.domain.heartbeat import heartbeat_record
 from tidegauge.domain.offered import Offered, offered_in
 from tidegauge.domain.record import Record
 from tidegauge.ports import ShardListing, StreamIdentity
-from tidegauge.settings import StreamSettings, WindowSettings, variable_names
 from tidegauge.steps.collect import collect, decode_records
 from tidegauge.steps.replay_clock import Beat, with_beats
 
@@ -51,14 +50,9 @@ def command(
     tmp_path: Path,
 ) -> Command:
     """The command, with a stream and a database in its environment and no local stack."""
-    for name in (*variable_names(WindowSettings), *variable_names(StreamSettings)):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("DATABASE_SECRET_ARN", raising=False)
-    monkeypatch.setenv("DATABASE_URL", fresh_database_url)
-    monkeypatch.setenv("EVENTS_STREAM", "events")
-    monkeypatch.setenv("HEARTBEATS", "producer")
-    monkeypatch.setenv("TIDEGAUGE_STATE", str(tmp_path / "run"))
-    monkeypatch.setenv("TIDEGAUGE_LIVE_STATE", str(tmp_path / "live"))
+    name_stream(
+        monkeypatch, tmp_path, database=fresh_database_url, stream="events", HEARTBEATS="producer"
+    )
     return Command(monkeypatch, capsys)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from embedded.processes import free_port
-from tests.support.command import Command
+from tests.support.command import Command, name_stream
 from tests.support.count_stores import MysqlStores
 from tests.support.oracle import SIZE, Beat
 from tests.support.quarantined import STREAM_NAME, Aside, AsideLine, MixedLog, aside
@@ -59,15 +59,8 @@ def command(
 ) -> Callable[..., object]:
     """The command, with that stream in its environment and no local stack."""
     del line
-    for name in ("DATABASE_SECRET_ARN", "MAX_EVENT_AGE_HOURS", "WINDOWS_STREAM"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DATABASE_URL", fresh_database_url)
-    monkeypatch.setenv("EVENTS_STREAM", STREAM_NAME)
-    monkeypatch.setenv("HEARTBEATS", "producer")
-    monkeypatch.setenv("WINDOW_SECONDS", "300")
-    monkeypatch.setenv("SERIES_BY", "type")
-    monkeypatch.setenv("TIDEGAUGE_STATE", str(tmp_path / "run"))
-    monkeypatch.setenv("TIDEGAUGE_LIVE_STATE", str(tmp_path / "live"))
+    rules = {"HEARTBEATS": "producer", "WINDOW_SECONDS": "300", "SERIES_BY": "type"}
+    name_stream(monkeypatch, tmp_path, database=fresh_database_url, stream=STREAM_NAME, **rules)
     return Command(monkeypatch, capsys)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from embedded.processes import ProcessRecord, free_port, start_identity
 from tests.support.closing import close_all
-from tests.support.command import Command
+from tests.support.command import Command, name_stream
 from tests.support.count_stores import MysqlStores
 from tests.support.oracle import SIZE, Beat, Log
 from tests.support.worlds import BASE, CLOSE_RULES, RULES, records, told
@@ -31,13 +31,9 @@ def status(
     tmp_path: Path,
 ) -> Command:
     """The command, with a stream and a database in its environment and no local stack."""
-    for name in ("DATABASE_SECRET_ARN", "WINDOW_SECONDS", "ALLOWED_LATENESS_SECONDS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DATABASE_URL", fresh_database_url)
-    monkeypatch.setenv("EVENTS_STREAM", "events")
-    monkeypatch.setenv("HEARTBEATS", "producer")
-    monkeypatch.setenv("TIDEGAUGE_STATE", str(tmp_path / "run"))
-    monkeypatch.setenv("TIDEGAUGE_LIVE_STATE", str(tmp_path / "live"))
+    name_stream(
+        monkeypatch, tmp_path, database=fresh_database_url, stream="events", HEARTBEATS="producer"
+    )
     return Command(monkeypatch, capsys)
 
 

@@ -61,28 +61,27 @@ class Mapping:
             if self._chance.random() < 0.6:
                 self.offer(shard_id)
 
-    def deliver_all(self) -> bool:
-        """Offer everything that is left; return whether all of it was taken."""
-        taken = [self.offer(shard_id, whole=True) for shard_id in list(self._stream.all)]
-        return all(taken)
+    def deliver_all(self) -> None:
+        """Offer everything that is left."""
+        for shard_id in list(self._stream.all):
+            self.offer(shard_id, whole=True)
 
-    def offer(self, shard_id: str, *, whole: bool = False) -> bool:
-        """Offer a shard's next batch; return whether nothing of it is left for now."""
+    def offer(self, shard_id: str, *, whole: bool = False) -> None:
+        """Offer a shard's next batch, if it has one."""
         if shard_id not in self._stream.all:
-            return True
+            return
         place = (self._stream.created_ms, shard_id)
         log = self._stream.all[shard_id].log
         at = self._positions.get(place, -1)
         ahead = [record for record in log if record.sequence_number > at]
         if not ahead:
             self._redeliver(shard_id, log)
-            return True
+            return
         batch = ahead if whole else ahead[: self._chance.randrange(1, 14)]
         if self._plan.strikes(Fault.BATCH_SKIPPED, self._chance, 0.004):
             self._positions[place] = batch[-1].sequence_number
             self._given_up(shard_id, batch)
-            return False
-        last = batch[-1].sequence_number
+            return
         behind = [record for record in log if record.sequence_number <= at]
         if behind and self._plan.strikes(Fault.REDELIVERY, self._chance, 0.1):
             batch = behind[-self._chance.randrange(1, 8) :] + batch  # cut otherwise
@@ -90,7 +89,7 @@ class Mapping:
             # what was delivered first wakes up behind its retry, and behind what came after that
             beyond = ahead[: len(batch) + self._chance.randrange(8)]
             self._zombie(lambda: self._deliver(shard_id, beyond))
-        return self._deliver(shard_id, batch) and last == log[-1].sequence_number
+        self._deliver(shard_id, batch)
 
     def _redeliver(self, shard_id: str, log: Sequence[Record]) -> None:
         if log and self._plan.strikes(Fault.REDELIVERY, self._chance, 0.05):

@@ -71,11 +71,6 @@ class Truth:
     duplicates: int = 0
     set_aside: int = 0
 
-    @property
-    def accounted(self) -> int:
-        """How many parts of records are accounted for."""
-        return self.on_time + self.late + self.duplicates + self.set_aside
-
     def final(self) -> Counter[tuple[int, str]]:
         """Return distinct events by (window, series), whenever they were told."""
         totals: Counter[tuple[int, str]] = Counter()

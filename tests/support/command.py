@@ -2,11 +2,36 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tidegauge.cli import main
+from tidegauge.settings import StreamSettings, WindowSettings, variable_names
+
+
+def name_stream(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, *, database: str, stream: str, **others: str
+) -> None:
+    """Let the environment name a stream and its database, and no local stack be found.
+
+    Args:
+        monkeypatch: Of the test.
+        folder: Where no stack is.
+        database: `DATABASE_URL`.
+        stream: `EVENTS_STREAM`.
+        others: Further variables; what else the settings have is not set.
+    """
+    known = {*variable_names(WindowSettings), *variable_names(StreamSettings)}
+    for name in {"DATABASE_SECRET_ARN", *known} - others.keys():
+        monkeypatch.delenv(name, raising=False)
+    for name, value in others.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("EVENTS_STREAM", stream)
+    monkeypatch.setenv("TIDEGAUGE_STATE", str(folder / "run"))
+    monkeypatch.setenv("TIDEGAUGE_LIVE_STATE", str(folder / "live"))
 
 
 class Ran:

@@ -153,19 +153,12 @@ def _source(fixture: Path | None, stream: str | None) -> "Fixture | None":
 def _auditor(settings: _Settings, span: "Span", generation: int | None) -> "Auditor":
     """Read the books; the connection is not kept while the source is read."""
     from tidegauge.adapters.mysql.audit import MysqlBooks
-    from tidegauge.adapters.mysql.connection import Database
-    from tidegauge.adapters.secrets import secret_of
+    from tidegauge.cli.opened import opened
     from tidegauge.steps.audit import Auditor
 
-    secret = secret_of(settings.database)
-    database = Database.from_settings(
-        settings.database, secret.locate if secret else None, answer_seconds=ANSWER_SECONDS
-    )
-    try:
+    with opened(settings.database, answer_seconds=ANSWER_SECONDS) as database:
         books = MysqlBooks(database, settings.name)
         return Auditor(books, settings.rules(), settings.series_by(), span, generation=generation)
-    finally:
-        database.close()
 
 
 def _of_stream(auditor: "Auditor", settings: _Settings, *, hidden: bool) -> "Audit":

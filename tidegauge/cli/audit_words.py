@@ -3,6 +3,7 @@
 from typing import Any
 
 from tidegauge.cli.replay_options import print_table
+from tidegauge.cli.terminal_text import terminal_text
 from tidegauge.domain.audit import Audit, Difference, KnownGap
 from tidegauge.domain.event_time import format_time
 
@@ -112,7 +113,7 @@ def _print_differences(title: str, differences: list[Difference]) -> None:
     for one in differences[:SHOWN_DIFFERENCES]:
         table.add_row(
             format_time(one.window_start_ms),
-            Text(shown(one.series)),
+            Text(terminal_text(one.series)),
             f"{one.recounted:,}",
             f"{one.counted:,}",
             f"{one.difference:+,}",
@@ -164,15 +165,3 @@ def _verdict(found: Audit, source: str) -> str:
 
 def _many(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
-
-
-def shown(name: str) -> str:
-    r"""Return a name from the data as a terminal may show it: what is no letter is escaped.
-
-    >>> shown("a\x1b[2J")
-    'a\\x1b[2J'
-    """
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in name
-    )

@@ -91,17 +91,11 @@ def _certificate(
     generation: int | None,
 ) -> "Certificate":
     from tidegauge.adapters.mysql.certificate import MysqlCertificates
-    from tidegauge.adapters.mysql.connection import ANSWER_SECONDS, Database
-    from tidegauge.adapters.secrets import secret_of
+    from tidegauge.cli.opened import opened
     from tidegauge.domain.certificate import Standing
     from tidegauge.settings import DatabaseSettings
 
-    settings = DatabaseSettings.from_env(here.variables)
-    secret = secret_of(settings)
-    database = Database.from_settings(
-        settings, secret.locate if secret else None, answer_seconds=ANSWER_SECONDS
-    )
-    try:
+    with opened(DatabaseSettings.from_env(here.variables)) as database:
         certificates = MysqlCertificates(
             database, stream, size_ms=rules.size_ms, lateness_ms=rules.lateness_ms
         )
@@ -110,8 +104,6 @@ def _certificate(
             raise InvalidInput(_no_generation(stream, generation))
         if told.standing is Standing.UNKNOWN_SERIES:
             raise InvalidInput(_unknown(certificates, told, stream))
-    finally:
-        database.close()
     return told
 
 

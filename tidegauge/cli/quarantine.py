@@ -214,20 +214,12 @@ def _bar(
 
 @contextmanager
 def _store(here: Reached) -> Iterator[QuarantineStore]:
-    from tidegauge.adapters.mysql.connection import ANSWER_SECONDS, Database
     from tidegauge.adapters.mysql.quarantine_store import MysqlQuarantine
-    from tidegauge.adapters.secrets import secret_of
+    from tidegauge.cli.opened import opened
     from tidegauge.settings import DatabaseSettings
 
-    settings = DatabaseSettings.from_env(here.variables)
-    secret = secret_of(settings)
-    database = Database.from_settings(
-        settings, secret.locate if secret else None, answer_seconds=ANSWER_SECONDS
-    )
-    try:
+    with opened(DatabaseSettings.from_env(here.variables)) as database:
         yield MysqlQuarantine(database, _stream(here))
-    finally:
-        database.close()
 
 
 def _stream(here: Reached) -> str:

@@ -95,9 +95,8 @@ def counting_of(reached: Reached) -> Counting:
         Misconfigured: a setting of the environment cannot be used.
     """
     from tidegauge.adapters.clock import SystemClock
-    from tidegauge.adapters.mysql.connection import Database
     from tidegauge.adapters.mysql.status import MysqlSnapshots
-    from tidegauge.adapters.secrets import secret_of
+    from tidegauge.cli.opened import opened
     from tidegauge.settings import DatabaseSettings
     from tidegauge.steps.health import health_rules, look
 
@@ -105,17 +104,12 @@ def counting_of(reached: Reached) -> Counting:
     stream = variables["EVENTS_STREAM"].strip()
     settings = DatabaseSettings.from_env(variables)
     rules = health_rules(variables)
-    secret = secret_of(settings)
-    database = Database.from_settings(
-        settings, secret.locate if secret else None, answer_seconds=ANSWER_SECONDS
-    )
-    snapshots = MysqlSnapshots(database, stream, with_earlier=rules.with_earlier)
     try:
-        health = look(snapshots, rules, SystemClock())
+        with opened(settings, answer_seconds=ANSWER_SECONDS) as database:
+            snapshots = MysqlSnapshots(database, stream, with_earlier=rules.with_earlier)
+            health = look(snapshots, rules, SystemClock())
     except TidegaugeError as error:
         return Counting(reached.name, stream, None, [Line("unknown", str(error), _REACH)], False)
-    finally:
-        database.close()
     if health is not None:
         return Counting(reached.name, stream, health, lines_of(health), health.is_fine)
     # A stack that has just come up has counted nothing; elsewhere it is more likely a wrong name.
