@@ -137,8 +137,9 @@ class SweepStore(Protocol):
     def purge(self, generation: int, rules: CloseRules) -> Purged:
         """Remove what nobody will compare or send again; bounded, and safe at any moment.
 
-        Ledger rows and partial counts of a window go together, once its end + the greatest age of
+        Ledger rows of a window go, and then its partial counts, once its end + the greatest age of
         an event lies at or before the first open window; those of an ended generation at once.
+        What there is no time for goes with the next sweeps.
         Evidence goes `KEPT_DAYS` after its window's purge, by the wall clock; a store without one
         lets it go with the ledgers. Messages go a week after they were sent.
         """
