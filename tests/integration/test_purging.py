@@ -236,7 +236,7 @@ def test_a_purge_that_is_killed_within_a_window_is_gone_on_with(
             outcome.append(lost)
 
     with connection_to(world.url) as rival, rival.transaction() as cursor:
-        # the first window's ledgers are deleted by then, and some of its counts moved
+        # the first window's ledgers are deleted by then, and perhaps some of its counts moved
         cursor.execute("SELECT * FROM partial_count WHERE series = 's6' FOR UPDATE")
         purging = crew.start(be_killed)
         waiting = (
@@ -247,7 +247,7 @@ def test_a_purge_that_is_killed_within_a_window_is_gone_on_with(
         purging.join(30)
     assert crew.failures == []
     assert len(outcome) == 1
-    assert 0 < one(database, counts) < n_counts  # type: ignore[operator]
+    assert 0 < one(database, counts) <= n_counts  # type: ignore[operator]
     assert world.suspect(database, generation) == set()
     assert evidence(database, generation) == truth
     assert world.purge(database, generation).windows == N_PURGED
