@@ -28,6 +28,13 @@ from tidegauge.ports.outbox import (
     StoredMessage,
     alert_message,
 )
+from tidegauge.ports.retraining import (
+    ModelChange,
+    ModelLedger,
+    ObjectInfo,
+    ObjectStore,
+    StoredModel,
+)
 from tidegauge.ports.source import EventSource, SourceBatch
 from tidegauge.ports.stream import (
     Clock,
@@ -66,6 +73,10 @@ __all__ = [
     "Frontier",
     "JudgingStore",
     "MessageSink",
+    "ModelChange",
+    "ModelLedger",
+    "ObjectInfo",
+    "ObjectStore",
     "Outbox",
     "OutboxMessage",
     "PatientClock",
@@ -81,6 +92,7 @@ __all__ = [
     "SliceLimits",
     "SourceBatch",
     "StoredMessage",
+    "StoredModel",
     "StreamEntry",
     "StreamIdentity",
     "StreamLister",

@@ -8,6 +8,13 @@ from tidegauge.database_address import DatabaseAddress
 from tidegauge.settings.concern import Settings, read_settings, variable_names
 from tidegauge.settings.database import DatabaseSettings
 from tidegauge.settings.judging import JudgingSettings
+from tidegauge.settings.retraining import (
+    DeploySettings,
+    ExportSettings,
+    ModelSettings,
+    Serving,
+    TrainingSettings,
+)
 from tidegauge.settings.streams import AlertSettings, Clocks, StreamSettings
 from tidegauge.settings.windows import WindowSettings
 
@@ -16,9 +23,14 @@ __all__ = [
     "Clocks",
     "DatabaseAddress",
     "DatabaseSettings",
+    "DeploySettings",
+    "ExportSettings",
     "JudgingSettings",
+    "ModelSettings",
+    "Serving",
     "Settings",
     "StreamSettings",
+    "TrainingSettings",
     "WindowSettings",
     "read_settings",
     "variable_names",

@@ -1,0 +1,1 @@
+"""What retrains the model: export, train and deploy, each started by the one before it."""

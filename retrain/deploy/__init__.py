@@ -1,0 +1,1 @@
+"""deploy: a trained model to the endpoint, if it is better."""

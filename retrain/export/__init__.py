@@ -1,0 +1,1 @@
+"""export: completed windows to a dataset on S3."""

@@ -1,0 +1,1 @@
+"""train: a dataset to a training job."""
