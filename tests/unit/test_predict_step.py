@@ -10,7 +10,7 @@ from tidegauge.adapters.memory_judging import MemoryJudgingStore
 from tidegauge.adapters.seasonal import SeasonalPredictor
 from tidegauge.domain.announcement import announce
 from tidegauge.domain.count import Quality
-from tidegauge.domain.errors import Rejected, Transient, UnusableAnswer
+from tidegauge.domain.errors import NoModel, Rejected, Transient, UnusableAnswer
 from tidegauge.domain.judging import JudgedSeries
 from tidegauge.domain.prediction import PredictionStatus
 from tidegauge.domain.verdict import Reason, Verdict
@@ -85,6 +85,32 @@ def test_without_a_model_nothing_is_judged_and_nothing_waits() -> None:
     assert {row.reason for row in rows} == {Reason.NO_MODEL}
     assert {row.status for row in rows} == {PredictionStatus.NONE}
     assert world.step(None).run({1: {"a"}}).windows == 0
+
+
+def test_until_the_first_model_nothing_is_judged_and_then_what_is_new() -> None:
+    waiting, never = World(), World()
+    first = Failing(NoModel("endpoint waits for its first model"))
+    waiting.step(first).run({1: {"a"}})
+    never.step(None).run({1: {"a"}})
+    assert waiting.store.predictions(1) == never.store.predictions(1)
+    first.error = None
+    waiting.store.announce(announced([9], first=len(COUNTS)))
+    assert waiting.step(first).run({1: {"a"}}).windows == 1
+    assert waiting.store.predictions(1)["a"][-1].status is PredictionStatus.OK
+
+
+def test_a_model_that_has_answered_a_series_is_waited_for_whoever_says_there_never_was_one() -> (
+    None
+):
+    world = World()
+    gone = Failing(NoModel("endpoint waits for its first model"))
+    gone.error, error = None, gone.error
+    world.step(gone).run({1: {"a"}})
+    gone.error = error
+    world.store.announce(announced([9], first=len(COUNTS)))
+    with pytest.raises(Transient, match="first model"):
+        world.step(gone).run({1: {"a"}})
+    assert len(world.store.predictions(1)["a"]) == len(COUNTS)
 
 
 @pytest.mark.parametrize(

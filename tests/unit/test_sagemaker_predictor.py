@@ -18,7 +18,13 @@ from tidegauge.adapters.sagemaker import (
     payloads_of,
     scores_of,
 )
-from tidegauge.domain.errors import Misconfigured, TidegaugeError, Transient, UnusableAnswer
+from tidegauge.domain.errors import (
+    Misconfigured,
+    NoModel,
+    TidegaugeError,
+    Transient,
+    UnusableAnswer,
+)
 
 
 class FakeEndpoint:
@@ -112,6 +118,24 @@ def test_an_endpoint_that_does_not_answer(error: Exception, expected: type[Tideg
     with pytest.raises(expected, match="invoking endpoint gauge") as raised:
         predictor_on(FakeEndpoint(versions=["v"], error=error)).predict([[1.0]])
     assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    ("code", "was_live", "expected"),
+    [
+        ("ValidationError", False, NoModel),
+        ("ValidationError", True, Transient),
+        ("ModelError", False, Transient),
+    ],
+)
+def test_only_an_endpoint_that_never_had_a_model_and_is_missing_waits_for_its_first(
+    code: str, was_live: bool, expected: type[TidegaugeError]
+) -> None:
+    client = FakeEndpoint(versions=["v"], error=refusal(code))
+    predictor = EndpointPredictor("gauge", client=cast("Any", client), was_live=lambda: was_live)
+    with pytest.raises(TidegaugeError) as raised:
+        predictor.predict([[1.0]])
+    assert type(raised.value) is expected
 
 
 @pytest.mark.parametrize(

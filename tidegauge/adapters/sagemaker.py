@@ -9,13 +9,13 @@ would need a second call, and would name the wrong model while an update is unde
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tidegauge.adapters.aws_client import client_config
-from tidegauge.adapters.aws_errors import aws_call
-from tidegauge.domain.errors import Transient, UnusableAnswer
+from tidegauge.adapters.aws_errors import aws_call, code_of
+from tidegauge.domain.errors import NoModel, Transient, UnusableAnswer
 from tidegauge.ports import Scores
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ MAX_PAYLOAD_BYTES = 6_291_456
 # that starts up some seconds. The batch is retried anyway, so botocore need not.
 READ_TIMEOUT_S = 25.0
 
+# What InvokeEndpoint says of an endpoint that is missing or not in service.
+_NOT_THERE = "ValidationError"
+
 CSV = "text/csv"
 JSON = "application/json"
 
@@ -40,6 +43,8 @@ class EndpointPredictor:
         endpoint_name: The endpoint.
         client: For tests; None makes one from the environment on first use.
         max_payload_bytes: Largest body of a call.
+        was_live: Tells whether a model has ever been live on the endpoint. One that is missing then
+            has to come back; else it waits for its first model. None takes it for one that was.
     """
 
     def __init__(
@@ -48,8 +53,10 @@ class EndpointPredictor:
         *,
         client: "SageMakerRuntimeClient | None" = None,
         max_payload_bytes: int = MAX_PAYLOAD_BYTES,
+        was_live: Callable[[], bool] | None = None,
     ) -> None:
         self._endpoint_name = endpoint_name
+        self._was_live = was_live
         self._given_client = client
         self._max_payload_bytes = max_payload_bytes
 
@@ -75,6 +82,7 @@ class EndpointPredictor:
             Transient: The endpoint is missing, updating, throttled or failing, refuses the rows,
                 or changed its model between two calls: retry the batch, skip nothing.
             UnusableAnswer: It answered, but not with one score a row.
+            NoModel: It is missing, and no model has ever been live on it.
             Misconfigured: It may not be invoked.
         """
         values: list[float] = []
@@ -90,11 +98,17 @@ class EndpointPredictor:
 
     def _invoke(self, payload: bytes) -> tuple[bytes, str]:
         client = self._client
-        with aws_call(f"invoking endpoint {self._endpoint_name}"):
-            response = client.invoke_endpoint(
-                EndpointName=self._endpoint_name, ContentType=CSV, Accept=JSON, Body=payload
-            )
-            answer = response["Body"].read()
+        try:
+            with aws_call(f"invoking endpoint {self._endpoint_name}"):
+                response = client.invoke_endpoint(
+                    EndpointName=self._endpoint_name, ContentType=CSV, Accept=JSON, Body=payload
+                )
+                answer = response["Body"].read()
+        except Transient as error:
+            if code_of(error) == _NOT_THERE and self._was_live is not None and not self._was_live():
+                msg = f"endpoint {self._endpoint_name} waits for its first model"
+                raise NoModel(msg) from error
+            raise
         return answer, response.get("InvokedProductionVariant", "")
 
 

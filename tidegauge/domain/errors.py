@@ -50,3 +50,7 @@ class BrokenInvariant(TidegaugeError):
 
 class UnusableAnswer(TidegaugeError):
     """A model answered, but not with one score for each row: store the status `error`."""
+
+
+class NoModel(TidegaugeError):
+    """There has never been a model to ask: nothing is expected, so nothing is judged."""

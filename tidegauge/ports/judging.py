@@ -25,6 +25,8 @@ class Predictor(Protocol):
 
         Raises:
             Transient: the model cannot be reached, is updating or is failing: retry the batch.
+            UnusableAnswer: it answered, but not with one score a row.
+            NoModel: there is none, and as far as is known there has never been one.
         """
         ...
 

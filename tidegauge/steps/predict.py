@@ -15,7 +15,7 @@ import numpy as np
 
 from tidegauge.domain.announcement import read_announcement
 from tidegauge.domain.count import CompletedWindow
-from tidegauge.domain.errors import Rejected, Transient, UnusableAnswer
+from tidegauge.domain.errors import NoModel, Rejected, Transient, UnusableAnswer
 from tidegauge.domain.event import RejectReason
 from tidegauge.domain.history import FeatureRows, feature_rows
 from tidegauge.domain.judging import Answer, JudgedSeries, JudgingRules, SeriesBacklog, judge_series
@@ -156,7 +156,13 @@ class PredictStep:
             feature_rows(backlog.counts, backlog.items, size_ms=self._rules.size_ms)
             for backlog in backlogs
         ]
-        answers = self._answers(features)
+        try:
+            answers = self._answers(features)
+        except NoModel as error:
+            if any(np.isfinite(backlog.residuals.expected).any() for backlog in backlogs):
+                # Somebody's model has answered, so it is down, and what it owes is waited for.
+                raise Transient(str(error)) from error
+            answers = iter([_NO_MODEL] * sum(len(backlog.items) for backlog in backlogs))
         return [
             judge_series(backlog, list(islice(answers, len(backlog.items))), self._rules)
             for backlog in backlogs
