@@ -58,6 +58,7 @@ from tidegauge.ports.sweeping import (
     ShardProgress,
     SweepStore,
 )
+from tidegauge.ports.training import TrainingJobs
 
 __all__ = [
     "Backlog",
@@ -100,6 +101,7 @@ __all__ = [
     "StreamReadings",
     "StreamWriter",
     "SweepStore",
+    "TrainingJobs",
     "UnknownShard",
     "WaitingShard",
     "alert_message",
