@@ -22,6 +22,15 @@ class ModelState(StrEnum):
     ROLLED_BACK = "rolled_back"  # the endpoint went back, or its answers were not to be used
 
 
+class Phase(StrEnum):
+    """How far a model in state `DEPLOYING` is. What an endpoint is asked for takes minutes."""
+
+    CHOSEN = "chosen"  # the endpoint was asked for nothing yet
+    ASKED = "asked"  # it was asked to serve the model
+    BACK = "back"  # the model must not serve: the endpoint has to go back
+    BACK_ASKED = "back_asked"  # it was asked to
+
+
 SETTLED: Final = frozenset(ModelState) - {ModelState.TRAINING, ModelState.DEPLOYING}
 """States that nothing moves on from by itself."""
 
@@ -55,6 +64,9 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
         artifact_uri: The verified copy of the artifact that is served.
         artifact_sha256: Of its bytes, hexadecimal.
         config: The endpoint config that serves it.
+        previous_config: What the endpoint served before, and goes back to; empty for nothing.
+        phase: How far its deployment is, while it is deployed.
+        by_hand: A person asked for it, so the gate does not.
         error: Its validation error, the mean absolute error on the label's scale.
         baseline_error: That of the seasonal baseline on the same rows.
         champion: The model that was live as this one was weighed; empty if there was none.
@@ -73,6 +85,9 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     artifact_uri: str = ""
     artifact_sha256: str = ""
     config: str = ""
+    previous_config: str = ""
+    phase: Phase = Phase.CHOSEN
+    by_hand: bool = False
     error: float | None = None
     baseline_error: float | None = None
     champion: str = ""
