@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
+from tidegauge.domain.training import TrainingRules
 from tidegauge.setting_reader import Reader
 from tidegauge.settings.concern import Settings
 
@@ -86,6 +87,21 @@ class TrainingSettings(Settings):
     training_role_arn: str
     training_instance_type: str = "ml.m5.large"
     training_max_minutes: int = 60
+
+    def training_rules(self, *, job_prefix: str) -> TrainingRules:
+        """Return what jobs are started with.
+
+        Args:
+            job_prefix: What their names begin with.
+        """
+        return TrainingRules(
+            job_prefix=job_prefix,
+            output_uri=f"s3://{self.models_bucket}/training",
+            image=self.training_image,
+            role_arn=self.training_role_arn,
+            instance_type=self.training_instance_type,
+            max_minutes=self.training_max_minutes,
+        )
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
