@@ -20,7 +20,7 @@ from embedded.stream import spare_generation
 from tidegauge.domain.errors import InvalidInput
 
 SPARE_STREAM = "tidegauge-invoke"
-KINDS = ("consumers", "producers")
+KINDS = ("consumers", "producers", "retrain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,9 @@ def variables(name: str, running: Running) -> Mapping[str, str]:
         "predict": outputs.predict_function_name,
         "sweep": outputs.sweep_function_name,
         "listener_sim": outputs.simulator_function_name,
+        "export": outputs.export_function_name,
+        "train": outputs.train_function_name,
+        "deploy": outputs.deploy_function_name,
     }
     if not deployed[name]:
         return {}
@@ -85,5 +88,6 @@ def variables(name: str, running: Running) -> Mapping[str, str]:
     configuration = functions_client.get_function_configuration(FunctionName=deployed[name])
     return {
         **configuration["Environment"]["Variables"],
+        "AWS_ENDPOINT_URL_SAGEMAKER": running.sagemaker_url,
         "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": running.sagemaker_url,
     }

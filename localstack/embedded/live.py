@@ -103,6 +103,7 @@ class LiveSettings:
         """What the template is deployed with."""
         return Wanted(
             heartbeats="sweep",
+            retrains=True,
             settings={
                 "HeartbeatsPerMinute": str(self.heartbeats_per_minute),
                 "WindowSeconds": str(self.windows.window_seconds),

@@ -14,8 +14,8 @@ from embedded.bootstrap import SetupFailed, environment
 from embedded.database import Database, make_database, url_of
 from embedded.engine import Engine, EngineAddress
 from embedded.places import Places, all_places
-from embedded.stack import Outputs, Stack, Wanted
-from embedded.standin import STORM_MODEL, FirstModel, StandIn
+from embedded.stack import ENDPOINT, Outputs, Stack, Wanted
+from embedded.standin import FirstModel, StandIn
 from tidegauge.adapters.mysql.connection import Database as Connection
 from tidegauge.adapters.mysql.migrate import migrate
 from tidegauge.domain.errors import InvalidInput
@@ -63,11 +63,16 @@ class Running:
         """Variables with which commands and tests reach this stack."""
         return {
             **self.engine.environment,
+            "AWS_ENDPOINT_URL_SAGEMAKER": self.sagemaker_url,
             "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": self.sagemaker_url,
             "DATABASE_URL": url_of(self.database),
             "EVENTS_STREAM": self.outputs.events_stream_name,
             "WINDOWS_STREAM": self.outputs.windows_stream_name,
             "ALERTS_TOPIC_ARN": self.outputs.alerts_topic_arn,
+            "EXPORTS_BUCKET": self.outputs.exports_bucket_name,
+            "MODELS_BUCKET": self.outputs.models_bucket_name,
+            "TRAINING_ROLE_ARN": self.outputs.model_role_arn,
+            "ENDPOINT_NAME": ENDPOINT,
         }
 
     def connect(self) -> Connection:
@@ -84,7 +89,7 @@ class LocalStack:
         ports: Where its servers listen.
         database: A server to use instead of one of its own.
         durable: As for `Database`.
-        model: What the stand-in serves at first.
+        model: What the endpoint serves at first; None for none, until one was trained.
         schema_suffix: Added to the name of the server's database; the one so named is made if
             need be. Empty for the database itself.
     """
@@ -97,7 +102,7 @@ class LocalStack:
         ports: Ports | None = None,
         database: DatabaseAddress | None = None,
         durable: bool = True,
-        model: FirstModel = STORM_MODEL,
+        model: FirstModel | None = None,
         schema_suffix: str = "",
     ) -> None:
         ports = ports or Ports()
@@ -150,13 +155,16 @@ class LocalStack:
                 make_database(database)
         with phase("migrate"):
             migrate(Connection.from_settings(DatabaseSettings(database_url=url_of(database))))
-        with phase("model"):
-            self._sagemaker.fit(self._model)
-            sagemaker_url = self._sagemaker.up()
+        if self._model is not None:
+            with phase("model"):
+                self._sagemaker.fit(self._model)
         with phase("build"):
             self._stack.build()
         with phase("deploy"):
+            # Functions know the stand-in, which knows the engine that they run in.
+            sagemaker_url = self._sagemaker.choose_url()
             engine, outputs = self._deployed(database, sagemaker_url)
+            self._sagemaker.up(sagemaker_url, engine)
         return Running(engine, database, outputs, sagemaker_url)
 
     def down(self) -> list[str]:
@@ -212,7 +220,10 @@ class LocalStack:
             if outputs is not None:
                 return engine, outputs
         self._engine.down()
-        engine = self._engine.up({"AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": sagemaker_url})
+        # What it knows of lies in the S3 that is gone with the engine.
+        self._sagemaker.forget()
+        services = ("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME")
+        engine = self._engine.up(dict.fromkeys(services, sagemaker_url))
         return engine, self._stack.deploy(engine, database, sagemaker_url)
 
 

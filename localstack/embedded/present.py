@@ -12,7 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from embedded.report import AlertLine, Check, Report, WindowLine
+from embedded.report import AlertLine, Check, ModelLine, Report, WindowLine
 
 CHART_ROWS = 9
 DAYS_BEFORE = 5
@@ -46,6 +46,10 @@ def show(report: Report, console: Console, *, next_steps: Sequence[tuple[str, st
     console.print()
     console.print(summary(report), soft_wrap=True)
     console.print(check_line(report.check), soft_wrap=True)
+    for model in report.models:
+        console.print(model_line(model), soft_wrap=True)
+    for notice in report.notices:
+        console.print(Text(f"  people were told: {notice}", style="dim"), soft_wrap=True)
     console.print()
     console.print(phase_line(report))
     console.print()
@@ -205,6 +209,16 @@ def check_line(check: Check) -> Text:
         f" the fixture; the first at {_time(start_ms)}: {counted} in MySQL, {recounted} recounted",
         style="bold red",
     )
+
+
+def model_line(model: ModelLine) -> Text:
+    """Return who judged, and how good it was on windows that it had not seen."""
+    told = f"✓ {model.windows:,} windows judged by {model.version}"
+    if model.until is not None:
+        told += f", trained on what was counted until {model.until[:10]}"
+    if model.error is not None and model.baseline_error is not None:
+        told += f": error {model.error:.3f}, seasonal baseline {model.baseline_error:.3f}"
+    return Text(told, style="bold green")
 
 
 def phase_line(report: Report) -> Text:

@@ -60,6 +60,25 @@ class AlertLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelLine:
+    """A model that answered.
+
+    Attributes:
+        version: Its name.
+        windows: How many windows it was asked about.
+        error: Its validation error; None where nobody noted it, like the next two.
+        baseline_error: The seasonal baseline's on the same windows.
+        until: End of what it was trained on, RFC 3339.
+    """
+
+    version: str
+    windows: int
+    error: float | None = None
+    baseline_error: float | None = None
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """Counts in MySQL held against the recount.
 
@@ -89,6 +108,8 @@ class Report:
         windows: All closed windows of the series in order.
         alerts: What the subscribed queue received, in order of window.
         check: The counts against the recount.
+        models: The models whose answers the windows were judged by.
+        notices: Subjects of what the queue received about models, in order.
         quarantined: Records set aside.
         seconds: Seconds each phase took, in order.
     """
@@ -98,6 +119,8 @@ class Report:
     windows: Sequence[WindowLine]
     alerts: Sequence[AlertLine]
     check: Check
+    models: Sequence[ModelLine] = ()
+    notices: Sequence[str] = ()
     quarantined: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embedded.local import Running
-from embedded.report import AlertLine, WindowLine
+from embedded.report import AlertLine, ModelLine, WindowLine
+from tidegauge.domain.event_time import format_time
 from tidegauge.domain.window import first_open_window_ms
-from tidegauge.ports import StreamIdentity
+from tidegauge.ports import ModelLedger, StreamIdentity
 
 if TYPE_CHECKING:
     from pymysql.cursors import Cursor
@@ -134,12 +135,32 @@ def quarantined(cursor: "Cursor", generation: int) -> int:
 
 
 def alerts_decided(cursor: "Cursor", generation: int) -> int:
-    """Return how many alerts the outbox has sent or will send."""
+    """Return how many messages to people the outbox has sent or will send."""
     return _count(
         cursor,
         "SELECT COUNT(*) FROM outbox WHERE generation = %s AND destination = 'alerts'",
         generation,
     )
+
+
+def models_asked(cursor: "Cursor", generation: int) -> list[tuple[str, int]]:
+    """Return the models that answered, and how many windows each was asked about."""
+    cursor.execute(
+        "SELECT model_version, COUNT(*) FROM prediction"
+        " WHERE generation = %s AND status = 'ok' GROUP BY model_version ORDER BY model_version",
+        (generation,),
+    )
+    return [(version, int(windows)) for version, windows in cursor.fetchall()]
+
+
+def model_line(ledger: ModelLedger, version: str, windows: int) -> ModelLine:
+    """Return a model that answered, with what the ledger knows of it."""
+    stored = ledger.get(version)
+    if stored is None:
+        return ModelLine(version, windows)
+    record = stored.record
+    until = format_time(record.until_ms)
+    return ModelLine(version, windows, record.error, record.baseline_error, until)
 
 
 def subscribe_queue(running: Running, name: str = QUEUE, *, purge: bool = True) -> str:
@@ -158,17 +179,27 @@ def subscribe_queue(running: Running, name: str = QUEUE, *, purge: bool = True) 
 
 
 def take_alerts(running: Running, queue_url: str) -> list[AlertLine]:
-    """Take what lies in the queue now, in order of window."""
+    """Take what lies in the queue now, and return the alerts in order of window."""
+    alerts, _ = take_messages(running, queue_url)
+    return alerts
+
+
+def take_messages(running: Running, queue_url: str) -> tuple[list[AlertLine], list[str]]:
+    """Take what lies in the queue now: alerts in order of window, and what is told of models."""
     sqs = running.engine.session().sqs
     alerts: list[AlertLine] = []
+    notices: list[str] = []
     while True:
         messages = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages")
         if not messages:
-            return sorted(alerts, key=lambda alert: alert.window_start)
+            return sorted(alerts, key=lambda alert: alert.window_start), notices
         for message in messages:
             envelope = json.loads(message["Body"])
             told = json.loads(envelope["Message"])
-            alerts.append(AlertLine(told["window_start"], told["kind"], envelope["Subject"]))
+            if "window_start" in told:
+                alerts.append(AlertLine(told["window_start"], told["kind"], envelope["Subject"]))
+            else:
+                notices.append(envelope["Subject"])
             sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
 
 

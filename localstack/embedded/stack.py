@@ -32,7 +32,7 @@ SECRET = "tidegauge/database"  # noqa: S105 - its name
 ENDPOINT = "tidegauge"
 DEPLOY_SECONDS = 180.0
 BUILD_SECONDS = 600.0
-_SOURCES = ("tidegauge", "consumers", "producers", "sql")
+_SOURCES = ("tidegauge", "consumers", "producers", "retrain", "sql")
 _SOURCE_FILES = ("template.yaml", "samconfig.toml", "pyproject.toml", "uv.lock")
 _IGNORED = {"__pycache__", ".DS_Store"}
 
@@ -47,6 +47,12 @@ class Outputs(msgspec.Struct, frozen=True, rename="pascal"):
     collect_function_name: str
     predict_function_name: str
     sweep_function_name: str
+    exports_bucket_name: str
+    models_bucket_name: str
+    model_role_arn: str
+    export_function_name: str
+    train_function_name: str
+    deploy_function_name: str
     simulator_function_name: str = ""
 
 
@@ -57,13 +63,13 @@ class Wanted:
     Attributes:
         heartbeats: Who is the clock of the events stream: sweep or producer.
         events_shards: Shards of the events stream.
-        endpoint_name: The model's endpoint; empty for none.
+        retrains: Whether datasets are exported by schedule.
         settings: Further parameters of the template, by name.
     """
 
     heartbeats: str = "producer"
     events_shards: int = 2
-    endpoint_name: str = ENDPOINT
+    retrains: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -81,7 +87,8 @@ class Wanted:
             "Platform": "emulator",
             "Heartbeats": self.heartbeats,
             "EventsShards": str(self.events_shards),
-            "EndpointName": self.endpoint_name,
+            "EndpointName": ENDPOINT,
+            "Retraining": "on" if self.retrains else "off",
             **self.settings,
         }
 

@@ -1,6 +1,8 @@
-"""The SageMaker stand-in as a child process, with a first model fitted from the fixture."""
+"""The SageMaker stand-in as a child process, with a first model where a stack begins with one."""
 
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -9,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedded import processes
-from embedded.places import REPOSITORY, STORM, Places
+from embedded.engine import EngineAddress
+from embedded.places import Places
 from embedded.stack import ENDPOINT
 from tidegauge.domain.errors import InvalidInput
 
@@ -38,15 +41,8 @@ class FirstModel:
         return hashlib.sha256(content + "\0".join(self.arguments).encode()).hexdigest()
 
 
-# The model learns from the days before the storm that the replay shows.
-STORM_MODEL = FirstModel(
-    "sagemaker_standin.fit",
-    (str(REPOSITORY / STORM), "--until", "2013-02-07T00:00:00Z"),
-    (STORM,),
-)
 # A model's features, its fit and its file.
 _CODE = (
-    "localstack/sagemaker_standin/fit.py",
     "tidegauge/domain/features.py",
     "tidegauge/domain/linear_model.py",
     "tidegauge/adapters/model_file.py",
@@ -66,6 +62,7 @@ class StandIn:
         self._port = port
         self._record = places.state / "sagemaker.pid"
         self._log = places.logs / "sagemaker.log"
+        self._kept = places.state / "sagemaker"
         self.models = places.state / "models"
 
     @property
@@ -74,37 +71,56 @@ class StandIn:
         known = processes.running(self._record)
         return None if known is None else _url(known.port)
 
-    def up(self) -> str:
-        """Start it if it does not run, and return its address.
+    def choose_url(self) -> str:
+        """Return the address that it has, or will have once it is up.
+
+        The engine's functions know it by its port, so it keeps the one that it had if it can.
+
+        Raises:
+            InvalidInput: its port is taken.
+        """
+        known = processes.running(self._record)
+        if known is not None:
+            return _url(known.port)
+        before = processes.read_record(self._record)
+        kept = before.port if before and not processes.listens(before.port) else 0
+        return _url(
+            processes.choose_port(
+                self._port or kept,
+                what="the SageMaker stand-in",
+                setting="TIDEGAUGE_SAGEMAKER_PORT",
+            )
+        )
+
+    def up(self, url: str, engine: EngineAddress) -> None:
+        """Start it unless it runs there already.
+
+        Args:
+            url: As `choose_url` gave it.
+            engine: Whose S3 holds its datasets and models.
 
         Raises:
             InvalidInput: it cannot be started; says why.
         """
+        port = int(url.rpartition(":")[2])
         known = processes.running(self._record)
-        if known is not None and _answers(known.port):
-            return _url(known.port)
-        # The engine's functions know it by its port, so it keeps that one if it can.
-        before = processes.read_record(self._record)
+        if known is not None and known.port == port and _answers(port) and self._uses(engine):
+            return
         self.down()
-        port = self._port or (before.port if before and not processes.listens(before.port) else 0)
-        port = processes.choose_port(
-            port, what="the SageMaker stand-in", setting="TIDEGAUGE_SAGEMAKER_PORT"
-        )
-        self.models.mkdir(parents=True, exist_ok=True)
         self._log.unlink(missing_ok=True)
+        for folder in (self.models, self._kept):
+            folder.mkdir(parents=True, exist_ok=True)
         processes.start(
             [
-                sys.executable,
-                "-m",
-                "sagemaker_standin",
-                "--port",
-                str(port),
-                "--models",
-                str(self.models),
+                *(sys.executable, "-m", "sagemaker_standin"),
+                *("--port", str(port)),
+                *("--models", str(self.models)),
+                *("--state", str(self._kept)),
             ],
             record=self._record,
             log=self._log,
             port=port,
+            environment=engine.within(os.environ),
             folder=self._places.repository / "localstack",
         )
         processes.wait_for(
@@ -114,7 +130,19 @@ class StandIn:
             log=self._log,
             seconds=START_SECONDS,
         )
-        return _url(port)
+        self._engine_file.write_text(engine.url)
+
+    def forget(self) -> None:
+        """Stop it, and forget jobs, models and endpoints."""
+        self.down()
+        shutil.rmtree(self._kept, ignore_errors=True)
+
+    @property
+    def _engine_file(self) -> Path:
+        return self._kept / "engine"
+
+    def _uses(self, engine: EngineAddress) -> bool:
+        return self._engine_file.exists() and self._engine_file.read_text() == engine.url
 
     def down(self) -> bool:
         """Stop it. Returns whether it ran."""

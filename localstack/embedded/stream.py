@@ -85,11 +85,11 @@ def spare_generation(engine: EngineAddress, name: str) -> None:
     _await(engine, name, "ACTIVE", deadline)
 
 
-def let_read(engine: EngineAddress, mappings: Iterable[str]) -> None:
-    """Let waiting mappings read their stream from its beginning."""
+def let_read(engine: EngineAddress, mappings: Iterable[str], *, go_on: bool = True) -> None:
+    """Let waiting mappings read their stream from where they are, or wait again."""
     functions = engine.session().functions
     for mapping in mappings:
-        functions.update_event_source_mapping(UUID=mapping, Enabled=True)
+        functions.update_event_source_mapping(UUID=mapping, Enabled=go_on)
 
 
 def _recreate(

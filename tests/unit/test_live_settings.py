@@ -15,7 +15,6 @@ from embedded.live import LiveSettings, keep_settings, settings_at
 from embedded.local import LocalStack, Ports, given_database
 from embedded.places import REPOSITORY, Places, default_places, live_places
 from embedded.processes import ProcessRecord, start_identity
-from embedded.standin import STORM_MODEL
 from sagemaker_standin.fit_young import fit_young, main
 from tidegauge.adapters.model_file import read_model
 from tidegauge.domain.errors import InvalidInput, Misconfigured
@@ -156,7 +155,6 @@ def test_a_stack_is_not_stopped_while_another_terminal_starts_it(tmp_path: Path)
 def test_the_model_of_a_live_stack_follows_its_windows() -> None:
     models = [LiveSettings.from_env({"WINDOW_SECONDS": size}).model for size in ("20", "300")]
     assert models[0].made_from(REPOSITORY) != models[1].made_from(REPOSITORY)
-    assert models[0].made_from(REPOSITORY) != STORM_MODEL.made_from(REPOSITORY)
 
 
 @pytest.mark.parametrize("size_ms", [20_000, 300_000])

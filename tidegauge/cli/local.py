@@ -119,6 +119,8 @@ def _told(report: "Report") -> dict[str, object]:
         "quarantined": report.quarantined,
         "anomalous": sum(line.anomalous for line in report.windows),
         "alerts": report.alerts,
+        "models": report.models,
+        "notices": report.notices,
         "recount": {
             "holds": report.check.holds,
             "events": report.check.events,
@@ -138,6 +140,7 @@ def _next_steps(running: "Running", places: "Places") -> list[tuple[str, str]]:
         ("make status", "addresses, and variables to export for commands of your own"),
         (client, f"the tables completed_window, prediction, incident; password: {places.password}"),
         (f"less {places.logs / 'engine.log'}", "what the functions logged"),
+        (".venv/bin/tidegauge models", "the model, what it was trained from, and how good it is"),
         ("make invoke F=collect", "one function on its example event"),
         ("make down", "stop everything; the database keeps its data"),
     ]

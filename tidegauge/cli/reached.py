@@ -91,8 +91,6 @@ def reached_in(name: str, running: "Running") -> Reached:
         **rules,
         **running.environment,
         "DATABASE_URL": url_of(DatabaseAddress.from_secret(secret.get("SecretString", ""))),
-        # The stand-in answers both services of the model.
-        "AWS_ENDPOINT_URL_SAGEMAKER": running.sagemaker_url,
     }
     return Reached(name, variables)
 
