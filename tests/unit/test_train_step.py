@@ -7,95 +7,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.support.datasets import DATA, EXPORTS, FOLDER, MANIFEST, MANIFEST_URI, store_dataset
-from tests.support.diagnosis import ManualClock
-from tests.unit.test_training import RULES, TUNED
+from tests.support.datasets import DATA, EXPORTS, FOLDER, MANIFEST, MANIFEST_URI
+from tests.support.training import ENDPOINT, RULES, TUNED, TrainingWorld
 from tidegauge.adapters.memory_models import MemoryModelLedger
 from tidegauge.adapters.memory_objects import MemoryObjectStore
-from tidegauge.adapters.memory_training import MemoryTrainingJobs
 from tidegauge.domain.errors import Misconfigured, TidegaugeError, Transient
 from tidegauge.domain.manifest import MAX_BYTES
-from tidegauge.domain.model_record import ModelRecord, ModelState
+from tidegauge.domain.model_record import ModelState
 from tidegauge.domain.training import MAX_ATTEMPTS
-from tidegauge.domain.training_job import JobSpec, JobStatus
-from tidegauge.ports import ModelChange
-from tidegauge.steps.train import MAX_CANDIDATES, TrainDecision, TrainOutcome, TrainStep
+from tidegauge.domain.training_job import JobStatus
+from tidegauge.steps.train import TrainDecision, TrainOutcome, TrainStep
 
-ENDPOINT = "tidegauge"
 STARTED, KNOWN = TrainDecision.STARTED, TrainDecision.KNOWN
 PASSED_BY, REFUSED = TrainDecision.PASSED_BY, TrainDecision.REFUSED
 
 
-class FailingJobs(MemoryTrainingJobs):
-    """Jobs of a service that fails to start some before it starts any."""
-
-    def __init__(self, clock: ManualClock) -> None:
-        super().__init__(clock)
-        self.failures: list[TidegaugeError] = []
-
-    def start(self, name: str, spec: JobSpec) -> bool:
-        if self.failures:
-            raise self.failures.pop(0)
-        return super().start(name, spec)
-
-
-class World:
-    """A step, and all that it works on."""
-
-    def __init__(self) -> None:
-        self.clock = ManualClock(1_360_627_200_000)
-        self.objects = MemoryObjectStore(EXPORTS, clock=self.clock)
-        self.jobs = FailingJobs(self.clock)
-        self.ledger = MemoryModelLedger(self.clock)
-        self.step = TrainStep(self.objects, self.jobs, self.ledger, RULES, endpoint=ENDPOINT)
-
-    def store(self, uri: str = MANIFEST_URI, **changes: Any) -> None:
-        self.clock.time_ms += 1_000
-        store_dataset(self.objects, uri, **changes)
-
-    def run(self, uri: str = MANIFEST_URI) -> TrainOutcome:
-        self.clock.time_ms += 1_000
-        return self.step.run(uri)
-
-    def started(self) -> list[str]:
-        """Return the names of all jobs that run, newest first."""
-        return [one.record.version for one in self.ledger.all() if self.runs(one.record.version)]
-
-    def runs(self, version: str) -> bool:
-        job = self.jobs.describe(version)
-        return job is not None and job.status is JobStatus.IN_PROGRESS
-
-    def record(self, version: str) -> ModelRecord:
-        stored = self.ledger.get(version)
-        assert stored is not None
-        return stored.record
-
-    def settle(self, version: str, state: ModelState) -> None:
-        """Note what became of a model, as the deploying step does."""
-        record = self.record(version)
-        assert self.ledger.write([ModelChange(replace(record, state=state), record.state)])
-
-    def fail(self, version: str) -> None:
-        """Let a job fail, and note it."""
-        self.jobs.break_off(version, JobStatus.FAILED, "no memory")
-        self.settle(version, ModelState.FAILED)
-
-    def completed(self, name: str, **spec: Any) -> None:
-        """Let a job that somebody started end well."""
-        self.clock.time_ms += 1_000
-        assert self.jobs.start(name, replace(TUNED.spec, **spec))
-        self.jobs.complete(name)
-
-
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> TrainingWorld:
+    return TrainingWorld()
 
 
 # --- one dataset, one job
 
 
-def test_a_dataset_starts_a_job_and_its_record_says_all(world: World) -> None:
+def test_a_dataset_starts_a_job_and_its_record_says_all(world: TrainingWorld) -> None:
     world.store()
     outcome = world.run()
     assert outcome.decision is STARTED
@@ -112,7 +47,7 @@ def test_a_dataset_starts_a_job_and_its_record_says_all(world: World) -> None:
     assert record.baseline_error == MANIFEST.baseline_error
 
 
-def test_an_event_that_comes_again_starts_nothing(world: World) -> None:
+def test_an_event_that_comes_again_starts_nothing(world: TrainingWorld) -> None:
     world.store()
     first = world.run()
     for _ in range(3):
@@ -122,7 +57,7 @@ def test_an_event_that_comes_again_starts_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize("state", list(ModelState))
-def test_an_event_that_comes_late_starts_nothing(world: World, state: ModelState) -> None:
+def test_an_event_that_comes_late_starts_nothing(world: TrainingWorld, state: ModelState) -> None:
     world.store()
     first = world.run()
     world.jobs.complete(first.job)
@@ -131,7 +66,9 @@ def test_an_event_that_comes_late_starts_nothing(world: World, state: ModelState
     assert world.started() == []
 
 
-def test_the_same_manifest_stored_again_starts_nothing_while_all_is_well(world: World) -> None:
+def test_the_same_manifest_stored_again_starts_nothing_while_all_is_well(
+    world: TrainingWorld,
+) -> None:
     world.store()
     first = world.run()
     world.store()
@@ -139,7 +76,7 @@ def test_the_same_manifest_stored_again_starts_nothing_while_all_is_well(world: 
     assert world.started() == [first.job]
 
 
-def test_two_runs_at_once_start_one_job(world: World) -> None:
+def test_two_runs_at_once_start_one_job(world: TrainingWorld) -> None:
     """The second run of the same event reads the ledger before the first has written it."""
     world.store()
     inner: list[TrainOutcome] = []
@@ -171,7 +108,7 @@ def test_two_runs_at_once_start_one_job(world: World) -> None:
 
 @pytest.mark.parametrize("failure", [Transient("throttled"), Misconfigured(["no such role"])])
 def test_a_job_that_could_not_be_started_is_started_by_the_next_event(
-    world: World, failure: TidegaugeError
+    world: TrainingWorld, failure: TidegaugeError
 ) -> None:
     world.store()
     world.jobs.failures = [failure]
@@ -184,7 +121,7 @@ def test_a_job_that_could_not_be_started_is_started_by_the_next_event(
     assert world.started() == [noted.record.version]
 
 
-def test_it_is_started_with_what_was_noted_of_it(world: World) -> None:
+def test_it_is_started_with_what_was_noted_of_it(world: TrainingWorld) -> None:
     """The run that noted it may be at work still: both must ask for the same."""
     world.completed("linear-learner-first", hyperparameters={"predictor_type": "regressor"})
     world.store()
@@ -197,7 +134,7 @@ def test_it_is_started_with_what_was_noted_of_it(world: World) -> None:
     assert world.record(outcome.job).parameters == outcome.parameters
 
 
-def test_defaults_that_were_noted_stay_defaults(world: World) -> None:
+def test_defaults_that_were_noted_stay_defaults(world: TrainingWorld) -> None:
     world.store()
     world.jobs.failures = [Transient("throttled")]
     with pytest.raises(Transient):
@@ -206,10 +143,10 @@ def test_defaults_that_were_noted_stay_defaults(world: World) -> None:
     assert world.run().predecessor == ""
 
 
-def test_a_job_that_somebody_else_started_is_no_fault(world: World) -> None:
+def test_a_job_that_somebody_else_started_is_no_fault(world: TrainingWorld) -> None:
     world.store()
     name = world.run().job
-    other = World()  # its ledger knows nothing
+    other = TrainingWorld()  # its ledger knows nothing
     other.store()
     assert other.jobs.start(name, TUNED.spec)
     outcome = other.run()
@@ -220,7 +157,9 @@ def test_a_job_that_somebody_else_started_is_no_fault(world: World) -> None:
 # --- attempts
 
 
-def test_a_failed_job_is_tried_again_once_the_manifest_is_stored_again(world: World) -> None:
+def test_a_failed_job_is_tried_again_once_the_manifest_is_stored_again(
+    world: TrainingWorld,
+) -> None:
     world.store()
     first = world.run()
     world.fail(first.job)
@@ -235,7 +174,7 @@ def test_a_failed_job_is_tried_again_once_the_manifest_is_stored_again(world: Wo
 
 @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.STOPPED, JobStatus.STOPPING])
 def test_a_job_that_broke_off_is_failed_before_anybody_notes_it(
-    world: World, status: JobStatus
+    world: TrainingWorld, status: JobStatus
 ) -> None:
     world.store()
     first = world.run()
@@ -245,7 +184,7 @@ def test_a_job_that_broke_off_is_failed_before_anybody_notes_it(
     assert world.run().job == f"{first.job}-2"
 
 
-def test_a_dataset_is_tried_so_often_and_no_oftener(world: World) -> None:
+def test_a_dataset_is_tried_so_often_and_no_oftener(world: TrainingWorld) -> None:
     for _ in range(MAX_ATTEMPTS):
         world.store()
         outcome = world.run()
@@ -266,7 +205,7 @@ NEWER = {"until": "2013-02-19T00:00:00Z"}
 
 @pytest.mark.parametrize("state", [one for one in ModelState if one is not ModelState.FAILED])
 def test_an_older_dataset_that_comes_after_a_newer_one_is_passed_by(
-    world: World, state: ModelState
+    world: TrainingWorld, state: ModelState
 ) -> None:
     world.store()
     world.store(NEWER_URI, **NEWER)
@@ -278,14 +217,14 @@ def test_an_older_dataset_that_comes_after_a_newer_one_is_passed_by(
     assert world.started() == [newer.job]
 
 
-def test_a_newer_one_that_failed_keeps_no_older_one_back(world: World) -> None:
+def test_a_newer_one_that_failed_keeps_no_older_one_back(world: TrainingWorld) -> None:
     world.store()
     world.store(NEWER_URI, **NEWER)
     world.fail(world.run(NEWER_URI).job)
     assert world.run().decision is STARTED
 
 
-def test_a_dataset_of_the_same_time_with_other_content_is_trained_on(world: World) -> None:
+def test_a_dataset_of_the_same_time_with_other_content_is_trained_on(world: TrainingWorld) -> None:
     world.store()
     world.store(NEWER_URI)
     first, second = world.run(), world.run(NEWER_URI)
@@ -293,7 +232,7 @@ def test_a_dataset_of_the_same_time_with_other_content_is_trained_on(world: Worl
     assert first.job != second.job
 
 
-def test_a_job_that_was_never_started_stays_so_once_a_newer_one_runs(world: World) -> None:
+def test_a_job_that_was_never_started_stays_so_once_a_newer_one_runs(world: TrainingWorld) -> None:
     world.store()
     world.jobs.failures = [Transient("throttled")]
     with pytest.raises(Transient):
@@ -309,7 +248,7 @@ def test_whatever_the_order_of_events_each_dataset_has_one_job_at_most(
     rings: list[tuple[str, bool]],
 ) -> None:
     """Two datasets, any repetition and order, any of the starts failing."""
-    world = World()
+    world = TrainingWorld()
     uris = {"a": MANIFEST_URI, "b": NEWER_URI}
     world.store()
     world.store(NEWER_URI, **NEWER)
@@ -345,7 +284,7 @@ def test_whatever_the_order_of_events_each_dataset_has_one_job_at_most(
     ],
 )
 def test_a_manifest_that_is_none_is_refused_with_the_reason(
-    world: World, data: bytes | None, reason: str
+    world: TrainingWorld, data: bytes | None, reason: str
 ) -> None:
     world.store()
     if data is None:
@@ -360,7 +299,7 @@ def test_a_manifest_that_is_none_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_a_dataset_with_a_file_of_another_size_is_refused(world: World, name: str) -> None:
+def test_a_dataset_with_a_file_of_another_size_is_refused(world: TrainingWorld, name: str) -> None:
     world.store()
     world.objects.put(f"{FOLDER}/{name}", b"shorter", content_type="text/csv")
     outcome = world.run()
@@ -368,69 +307,6 @@ def test_a_dataset_with_a_file_of_another_size_is_refused(world: World, name: st
     assert outcome.reason.startswith(f"{name} has 7 bytes, and should have")
 
 
-def test_a_dataset_without_one_of_its_files_is_refused(world: World) -> None:
+def test_a_dataset_without_one_of_its_files_is_refused(world: TrainingWorld) -> None:
     world.objects.put(MANIFEST_URI, MANIFEST.to_json(), content_type="application/json")
     assert world.run().reason.startswith("train.csv is not there, and should have")
-
-
-# --- the predecessor
-
-
-def test_the_latest_completed_job_is_copied(world: World) -> None:
-    world.completed("linear-learner-first")
-    world.completed("linear-learner-last")
-    world.store()
-    outcome = world.run()
-    assert outcome.predecessor == "linear-learner-last"
-    assert world.record(outcome.job).predecessor == "linear-learner-last"
-    assert {one.origin for one in outcome.parameters} == {
-        "linear-learner-last",
-        "settings",
-        "data",
-    }
-
-
-def test_jobs_that_merely_contain_the_prefix_are_passed_over(world: World) -> None:
-    world.completed("linear-learner-ours")
-    world.completed("old-linear-learner-theirs")
-    world.store()
-    assert world.run().predecessor == "linear-learner-ours"
-
-
-@pytest.mark.parametrize("status", [one for one in JobStatus if one is not JobStatus.COMPLETED])
-def test_jobs_that_did_not_end_well_are_passed_over(world: World, status: JobStatus) -> None:
-    world.completed("linear-learner-good")
-    assert world.jobs.start("linear-learner-bad", TUNED.spec)
-    world.jobs.break_off("linear-learner-bad", status)
-    world.store()
-    assert world.run().predecessor == "linear-learner-good"
-
-
-def test_jobs_of_another_kind_are_passed_over_and_named(world: World) -> None:
-    world.completed("linear-learner-good")
-    world.completed("linear-learner-other", hyperparameters={"predictor_type": "classifier"})
-    world.store()
-    outcome = world.run()
-    assert outcome.predecessor == "linear-learner-good"
-    assert [(one.job, one.reason) for one in outcome.passed_over] == [
-        ("linear-learner-other", "its predictor_type is 'classifier', not 'regressor'")
-    ]
-
-
-def test_without_a_fit_one_the_defaults_are_taken(world: World) -> None:
-    for number in range(MAX_CANDIDATES + 1):
-        world.completed(f"linear-learner-{number}", hyperparameters={})
-    world.store()
-    outcome = world.run()
-    assert outcome.predecessor == ""
-    assert len(outcome.passed_over) == MAX_CANDIDATES
-
-
-def test_a_model_follows_the_one_before_it(world: World) -> None:
-    world.store()
-    first = world.run()
-    world.jobs.complete(first.job)
-    world.store(NEWER_URI, **NEWER)
-    second = world.run(NEWER_URI)
-    assert (first.predecessor, second.predecessor) == ("", first.job)
-    assert {"data", "settings", first.job} == {one.origin for one in second.parameters}

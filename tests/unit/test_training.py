@@ -9,67 +9,19 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.support.datasets import FOLDER, MANIFEST, MANIFEST_URI
+from tests.support.training import RULES, TUNED
 from tidegauge.domain.features import FEATURE_NAMES
 from tidegauge.domain.manifest import Manifest
 from tidegauge.domain.training import (
     MAX_ATTEMPTS,
     PlannedJob,
-    TrainingRules,
     job_name,
     plan_job,
     unfit_because,
 )
-from tidegauge.domain.training_job import JobSpec, JobStatus, TrainingJob
+from tidegauge.domain.training_job import JobStatus, TrainingJob
 
-RULES = TrainingRules(
-    job_prefix="linear-learner",
-    output_uri="s3://models/training",
-    image="438346466558.dkr.ecr.eu-west-1.amazonaws.com/linear-learner:1",
-    role_arn="arn:aws:iam::000000000000:role/training",
-    instance_type="ml.m5.large",
-    max_minutes=60,
-)
 JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
-
-# As SageMaker describes a job that somebody has tuned.
-TUNED = TrainingJob(
-    name="linear-learner-tuned-007",
-    status=JobStatus.COMPLETED,
-    created_ms=1,
-    spec=JobSpec(
-        hyperparameters={
-            "predictor_type": "regressor",
-            "loss": "absolute_loss",
-            "feature_dim": "7",
-            "mini_batch_size": "1000",
-            "wd": "0.01",
-            "_tuning_objective_metric": "validation:mse",
-        },
-        channels=(),
-        output_uri="s3://elsewhere/output",
-        configuration={
-            "AlgorithmSpecification": {
-                "TrainingImage": "their/image:1",
-                "TrainingInputMode": "Pipe",
-                "EnableSageMakerMetricsTimeSeries": False,
-                "MetricDefinitions": [{"Name": "validation:mse", "Regex": "x"}],
-            },
-            "ResourceConfig": {
-                "InstanceType": "ml.c5.xlarge",
-                "InstanceCount": 2,
-                "VolumeSizeInGB": 30,
-                "SelectedInstanceType": "ml.c5.xlarge",
-            },
-            "RoleArn": "arn:aws:iam::000000000000:role/theirs",
-            "StoppingCondition": {"MaxRuntimeInSeconds": 900},
-            "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]},
-            "EnableNetworkIsolation": True,
-            "EnableInterContainerTrafficEncryption": False,
-            "OutputDataConfig": {"KmsKeyId": "alias/models", "CompressionType": "NONE"},
-            "Environment": {"TOKEN": "not for a log"},
-        },
-    ),
-)
 
 
 def tuned(**configuration: Any) -> TrainingJob:
