@@ -9,6 +9,8 @@ from typing import Any
 
 from starlette.responses import Response
 
+from tidegauge.domain.errors import TidegaugeError
+
 # The account that local engines pretend to be.
 ACCOUNT_ID = "000000000000"
 DEFAULT_REGION = "us-east-1"
@@ -26,7 +28,10 @@ class Code(StrEnum):
     """The error codes that the stand-in answers with."""
 
     MODEL_ERROR = "ModelError"
+    RESOURCE_IN_USE = "ResourceInUse"
+    RESOURCE_NOT_FOUND = "ResourceNotFound"
     SERIALIZATION = "SerializationException"
+    THROTTLING = "ThrottlingException"
     UNKNOWN_OPERATION = "UnknownOperationException"
     # The runtime says Error where the control plane says Exception.
     VALIDATION_ERROR = "ValidationError"
@@ -56,6 +61,15 @@ class AwsError(Exception):
         self.message = message
         self.status = status
         self.members = dict(members or {})
+
+
+class ClientFault(TidegaugeError):
+    """What was asked for cannot be trained or served; told where a caller looks for the reason."""
+
+
+def validation(message: str) -> AwsError:
+    """Return the error that the control plane has for nearly everything."""
+    return AwsError(Code.VALIDATION_EXCEPTION, message)
 
 
 def rest_json_error(error: AwsError) -> Response:

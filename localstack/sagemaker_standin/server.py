@@ -1,6 +1,6 @@
 """The HTTP side of the stand-in: which request goes to which API."""
 
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -10,13 +10,13 @@ from starlette.routing import Route
 
 from sagemaker_standin.aws import AwsError, json_error, rest_json_error
 from sagemaker_standin.control_api import control
-from sagemaker_standin.endpoints import ModelFolder
 from sagemaker_standin.runtime_api import MAX_BODY_BYTES, invoke_endpoint
+from sagemaker_standin.service import Service
+from tidegauge.domain.errors import InvalidInput
 
 
-def create_app(models: Path) -> Starlette:
-    """Return the application that serves the models of a folder."""
-    folder = ModelFolder(models)
+def create_app(service: Service) -> Starlette:
+    """Return the application that answers for a service."""
 
     async def ping(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -26,7 +26,7 @@ def create_app(models: Path) -> Starlette:
         try:
             return await run_in_threadpool(
                 invoke_endpoint,
-                folder,
+                service,
                 request.path_params["name"],
                 headers=request.headers,
                 body=body,
@@ -37,7 +37,7 @@ def create_app(models: Path) -> Starlette:
     async def operation(request: Request) -> Response:
         body = await _body_of(request)
         try:
-            return await run_in_threadpool(control, folder, headers=request.headers, body=body)
+            return await run_in_threadpool(control, service, headers=request.headers, body=body)
         except AwsError as error:
             return json_error(error)
 
@@ -45,9 +45,26 @@ def create_app(models: Path) -> Starlette:
         routes=[
             Route("/ping", ping),
             Route("/endpoints/{name}/invocations", invocations, methods=["POST"]),
+            Route("/_standin/faults", _faults_of(service), methods=["GET", "PUT", "DELETE"]),
             Route("/", operation, methods=["POST"]),
         ]
     )
+
+
+def _faults_of(service: Service) -> Callable[[Request], Awaitable[Response]]:
+    """Return what adds, tells and forgets the faults that tests ask for."""
+
+    async def faults(request: Request) -> Response:
+        try:
+            if request.method == "PUT":
+                service.faults.add(await _body_of(request))
+            elif request.method == "DELETE":
+                service.faults.clear()
+        except InvalidInput as error:
+            return JSONResponse({"message": str(error)}, status_code=400)
+        return JSONResponse({"faults": service.faults.told()})
+
+    return faults
 
 
 async def _body_of(request: Request) -> bytes:

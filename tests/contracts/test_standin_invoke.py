@@ -4,7 +4,6 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,52 +136,15 @@ def test_what_the_container_refuses_is_a_model_error(
     assert response["LogStreamArn"].startswith("arn:aws:logs:eu-west-1:")
 
 
-def test_a_body_above_aws_limit_is_refused(client: "SageMakerRuntimeClient") -> None:
-    assert INVOKE.input_shape is not None
-    limit = INVOKE.input_shape.members["Body"].metadata["max"]
+def test_a_body_above_the_limit_of_serverless_endpoints_is_refused(
+    client: "SageMakerRuntimeClient",
+) -> None:
+    limit = 4 * 1024 * 1024
     row = b"1,2\n"
-    client.invoke_endpoint(
-        EndpointName="gauge", ContentType="text/csv", Body=(row * (limit // 4))[:limit]
-    )
-    error = refused(client, Body=row * (limit // 4 + 1))["Error"]
+    client.invoke_endpoint(EndpointName="gauge", ContentType="text/csv", Body=row * (limit // 4))
+    error = refused(client, Body=row * (limit // 4) + b"1")["Error"]
     assert error["Code"] == "ValidationError"
     assert f"less than or equal to {limit}" in error["Message"]
-
-
-def test_a_replaced_model_answers_from_the_next_request_on(
-    client: "SageMakerRuntimeClient", models: Path
-) -> None:
-    request: Any = {"EndpointName": "young", "ContentType": "text/csv", "Body": b"3"}
-    assert refused(client, EndpointName="young")["Error"]["Code"] == "ValidationError"
-    write_model(models / "young.tar.gz", model_of(1.0, version="first"))
-    assert client.invoke_endpoint(**request)["InvokedProductionVariant"] == "first"
-    write_model(models / "young.tar.gz", model_of(2.0, version="second"))
-    answer = client.invoke_endpoint(**request)
-    assert answer["InvokedProductionVariant"] == "second"
-    assert json.loads(answer["Body"].read())["predictions"] == [{"score": 6.0}]
-    (models / "young.tar.gz").write_bytes(b"a failed copy")
-    assert client.invoke_endpoint(**request)["InvokedProductionVariant"] == "second"
-    (models / "young.tar.gz").unlink()
-    assert refused(client, EndpointName="young")["Error"]["Code"] == "ValidationError"
-
-
-def test_no_request_fails_while_the_model_is_replaced_again_and_again(
-    client: "SageMakerRuntimeClient", models: Path
-) -> None:
-    path = models / "busy.tar.gz"
-    write_model(path, model_of(0.0, version="v0"))
-
-    def ask(_number: int) -> tuple[str, float]:
-        answer = client.invoke_endpoint(EndpointName="busy", ContentType="text/csv", Body=b"1")
-        score = json.loads(answer["Body"].read())["predictions"][0]["score"]
-        return answer["InvokedProductionVariant"], score
-
-    with ThreadPoolExecutor(4) as threads:
-        answers = threads.map(ask, range(200))
-        for number in range(1, 50):
-            write_model(path, model_of(float(number), version=f"v{number}"))
-    # Each answer is one model's own: never the name of one and the score of another.
-    assert all(version == f"v{score:.0f}" for version, score in answers)
 
 
 def test_ping_answers(address: str) -> None:
