@@ -32,6 +32,8 @@ class Metric(Enum):
         "windows whose keys and partial counts were removed",
     )
     EVENTS_PRODUCED = ("EventsProduced", "Count", "events put on the events stream by our producer")
+    TRAININGS_STARTED = ("TrainingsStarted", "Count", "training jobs started for datasets")
+    DATASETS_REFUSED = ("DatasetsRefused", "Count", "datasets that nothing can be trained on")
 
     def __init__(self, metric_name: str, unit: str, meaning: str) -> None:
         self.metric_name = metric_name
