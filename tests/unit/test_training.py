@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from tests.support.datasets import FOLDER, MANIFEST, MANIFEST_URI
 from tests.support.training import RULES, TUNED
-from tidegauge.domain.features import FEATURE_NAMES
+from tidegauge.domain.event_time import format_time
+from tidegauge.domain.features import DAY_MS, FEATURE_NAMES
 from tidegauge.domain.manifest import Manifest
 from tidegauge.domain.training import (
     MAX_ATTEMPTS,
@@ -148,6 +149,21 @@ def test_a_predecessors_parameters_are_copied_and_say_so() -> None:
         "VpcConfig.Subnets": '["subnet-1", "subnet-2"]',
     }
     assert planned.spec.configuration["Environment"] == {"TOKEN": "not for a log"}
+
+
+@pytest.mark.parametrize(("days", "weight_decay"), [(16, "0.1"), (18, "0.005")])
+def test_weights_are_drawn_to_zero_while_the_rows_are_of_less_than_a_week(
+    days: int, weight_decay: str
+) -> None:
+    # A fifth is for validation, the first week is looked back on.
+    end_ms = MANIFEST.start_ms + days * DAY_MS
+    manifest = replace(
+        MANIFEST, split=format_time(end_ms - days * DAY_MS // 5), until=format_time(end_ms)
+    )
+    first = plan(manifest=manifest)
+    job = TrainingJob("linear-learner-1", JobStatus.COMPLETED, first.spec, created_ms=1)
+    for planned in (first, plan(job, manifest=manifest)):
+        assert origins(planned)["HyperParameters.wd"] == (weight_decay, "data")
 
 
 def test_its_data_are_not_copied() -> None:

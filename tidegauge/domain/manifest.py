@@ -74,6 +74,16 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     baseline_error: float
 
     @property
+    def start_ms(self) -> int:
+        """Start of the first window, ms since the epoch."""
+        return parse_time_ms(self.start)
+
+    @property
+    def split_ms(self) -> int:
+        """Start of the first window of the validation file."""
+        return parse_time_ms(self.split)
+
+    @property
     def until_ms(self) -> int:
         """End of the last window, ms since the epoch."""
         return parse_time_ms(self.until)
