@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
+from tidegauge.domain.endpoint import DeployRules
 from tidegauge.domain.training import TrainingRules
 from tidegauge.setting_reader import Reader
 from tidegauge.settings.concern import Settings
@@ -157,6 +158,29 @@ class DeploySettings(Settings):
     def alarms(self) -> tuple[str, ...]:
         """The alarms' names."""
         return tuple(name for name in self.rollback_alarms.split(",") if name)
+
+    def deploy_rules(self, models: ModelSettings) -> DeployRules:
+        """Return what the deploy step needs of these settings and of those of the models."""
+        serverless: dict[str, object] = {
+            "ServerlessConfig": {
+                "MemorySizeInMB": self.serverless_memory_mb,
+                "MaxConcurrency": self.serverless_concurrency,
+            }
+        }
+        instances: dict[str, object] = {
+            "InstanceType": self.serving_instance_type,
+            "InitialInstanceCount": self.serving_instances,
+        }
+        return DeployRules(
+            endpoint=models.endpoint_name,
+            job_prefix=models.training_job_prefix,
+            margin=self.gate_margin,
+            keep=self.keep_models,
+            new_variant=serverless if self.serving is Serving.SERVERLESS else instances,
+            canary_percent=self.canary_percent,
+            canary_minutes=self.canary_minutes,
+            alarms=self.alarms,
+        )
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
