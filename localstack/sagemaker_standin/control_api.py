@@ -28,6 +28,7 @@ OPERATIONS: dict[str, Operation] = {
     "DescribeModel": model_api.describe_model,
     "DescribeTrainingJob": training_api.describe_training_job,
     "ListEndpointConfigs": model_api.list_endpoint_configs,
+    "ListEndpoints": endpoint_api.list_endpoints,
     "ListModels": model_api.list_models,
     "ListTrainingJobs": training_api.list_training_jobs,
     "StopTrainingJob": training_api.stop_training_job,

@@ -7,6 +7,7 @@ import msgspec
 
 from sagemaker_standin.aws import arn_of, validation
 from sagemaker_standin.deployment import plan_of
+from sagemaker_standin.listing import page_of
 from sagemaker_standin.model_api import config_of, refuse_unknown
 from sagemaker_standin.records import Config, Endpoint, EndpointStatus, Known, Update
 from sagemaker_standin.registry import is_taken
@@ -101,6 +102,34 @@ def describe_endpoint(service: Service, request: Mapping[str, Any], region: str)
             "ProductionVariants": _variants(pending),
         }
     return answer
+
+
+def list_endpoints(service: Service, request: Mapping[str, Any], region: str) -> dict[str, Any]:
+    """Answer ListEndpoints."""
+    status = request.get("StatusEquals")
+    after = request.get("LastModifiedTimeAfter", float("-inf"))
+    before = request.get("LastModifiedTimeBefore", float("inf"))
+    with service.registry.reading() as known:
+        page = page_of(
+            known.endpoints.values(),
+            request,
+            order="Descending",
+            keys={"Status": lambda endpoint: endpoint.status},
+            keep=lambda endpoint: (
+                status in {None, endpoint.status} and after <= endpoint.modified_s <= before
+            ),
+        )
+    found = [
+        {
+            "EndpointName": endpoint.name,
+            "EndpointArn": arn_of(KIND, endpoint.name, region=region),
+            "EndpointStatus": endpoint.status,
+            "CreationTime": endpoint.created_s,
+            "LastModifiedTime": endpoint.modified_s,
+        }
+        for endpoint in page.items
+    ]
+    return {"Endpoints": found, **page.rest}
 
 
 def delete_endpoint(service: Service, request: Mapping[str, Any], region: str) -> dict[str, Any]:
