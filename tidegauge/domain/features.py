@@ -114,11 +114,28 @@ def feature_matrix(
         never NaN. What is missing falls back to the mean of the last hour, and a series without
         any count to that of an empty window.
     """
-    plan = _plan(size_ms)
     n_windows = len(counts)
-    first_row = min(max(first_row, 0), n_windows)
+    rows = np.arange(min(max(first_row, 0), n_windows), n_windows, dtype=np.int64)
+    return features_at(rows, counts, first_window_ms=first_window_ms, size_ms=size_ms)
+
+
+def features_at(
+    rows: NDArray[np.int64], counts: NDArray[np.float64], *, first_window_ms: int, size_ms: int
+) -> NDArray[np.float64]:
+    """Return the feature rows of some windows alone: those of `feature_matrix`, bit for bit.
+
+    Args:
+        rows: Indices in `counts` of the windows wanted, ascending, (n_rows,).
+        counts: As for `feature_matrix`.
+        first_window_ms: As there.
+        size_ms: As there.
+
+    Returns:
+        (n_rows, 31).
+    """
+    plan = _plan(size_ms)
     # What lies further back than any row may look is left away before it costs anything.
-    oldest = max(0, first_row - plan.history)
+    oldest = max(0, int(rows[0]) - plan.history) if len(rows) else len(counts)
     counts = np.asarray(counts[oldest:], dtype=np.float64)
     first_window_ms += oldest * size_ms
     known = np.isfinite(counts)
@@ -126,10 +143,9 @@ def feature_matrix(
     units = np.where(known, np.rint(stabilise(clipped) * _UNIT), 0.0).astype(np.int64)
     sums = np.concatenate(([0], np.cumsum(units)))
     numbers = np.concatenate(([0], np.cumsum(known.astype(np.int64))))
-    rows = np.arange(first_row - oldest, n_windows - oldest, dtype=np.int64)
     parts = [
         np.hstack((_means(chunk, sums, numbers, plan), _calendar(chunk, first_window_ms, size_ms)))
-        for chunk in np.array_split(rows, max(1, math.ceil(len(rows) / _ROWS_AT_ONCE)))
+        for chunk in np.array_split(rows - oldest, max(1, math.ceil(len(rows) / _ROWS_AT_ONCE)))
     ]
     return np.vstack(parts).round(DECIMALS)
 
