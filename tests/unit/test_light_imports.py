@@ -11,6 +11,7 @@ import pytest
     [
         ("consumers.collect.app", "numpy"),
         ("consumers.sweep.app", "numpy"),
+        ("retrain.train.app", "numpy"),
         ("producers.listener_sim.app", "numpy"),
         ("producers.listener_sim.app", "pymysql"),
     ],

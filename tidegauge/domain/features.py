@@ -14,6 +14,18 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegauge.domain.feature_names import (
+    DAILY_HARMONICS,
+    EPOCH_AFTER_MONDAY_MS,
+    HALF_LIVES_MS,
+    LAGS,
+    WEEKLY_HARMONICS,
+)
+from tidegauge.domain.feature_names import DAY_MS as DAY_MS
+from tidegauge.domain.feature_names import FEATURE_NAMES as FEATURE_NAMES
+from tidegauge.domain.feature_names import HOUR_MS as HOUR_MS
+from tidegauge.domain.feature_names import MINUTE_MS as MINUTE_MS
+from tidegauge.domain.feature_names import WEEK_MS as WEEK_MS
 from tidegauge.domain.window import InvalidWindow
 
 HISTORY_DAYS: Final = 28
@@ -24,34 +36,6 @@ MAX_HISTORY_WINDOWS: Final = HISTORY_DAYS * 24 * 60
 
 DECIMALS: Final = 6
 """A row's precision: it travels as text, and both ends must see the same number."""
-
-MINUTE_MS: Final = 60_000
-HOUR_MS: Final = 60 * MINUTE_MS
-DAY_MS: Final = 24 * HOUR_MS
-WEEK_MS: Final = 7 * DAY_MS
-# The epoch was a Thursday: three days after a Monday.
-EPOCH_AFTER_MONDAY_MS: Final = 3 * DAY_MS
-
-LAGS: Final = (1, 2, 3, 4, 5, 6, 12)
-HALF_LIVES_MS: Final = (15 * MINUTE_MS, HOUR_MS, 6 * HOUR_MS, DAY_MS, WEEK_MS)
-DAILY_HARMONICS: Final = 4
-WEEKLY_HARMONICS: Final = 3
-
-FEATURE_NAMES: Final[tuple[str, ...]] = (
-    *(f"lag_{lag}" for lag in LAGS),
-    "mean_15min",
-    "mean_1h",
-    "mean_6h",
-    "mean_1d",
-    "mean_7d",
-    "yesterday",
-    "last_week",
-    "profile_time_of_day",
-    "profile_hour_of_week",
-    *(f"day_{part}_{k}" for k in range(1, DAILY_HARMONICS + 1) for part in ("sin", "cos")),
-    *(f"week_{part}_{k}" for k in range(1, WEEKLY_HARMONICS + 1) for part in ("sin", "cos")),
-    "weekend",
-)
 
 _UNIT: Final = float(2**20)
 _WEIGHT_UNIT: Final = 2**10

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from tidegauge.domain.event_time import format_time
-from tidegauge.domain.features import WEEK_MS
+from tidegauge.domain.feature_names import WEEK_MS
 from tidegauge.domain.manifest import Manifest
 from tidegauge.domain.model_record import Parameter
 from tidegauge.domain.training_job import (

@@ -12,7 +12,7 @@ import msgspec
 
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.domain.event_time import format_time
-from tidegauge.domain.features import FEATURE_NAMES
+from tidegauge.domain.feature_names import FEATURE_NAMES
 from tidegauge.domain.manifest import MAX_BYTES, Manifest
 from tidegauge.domain.model_record import ModelRecord, ModelState, Parameter
 from tidegauge.domain.training import (
