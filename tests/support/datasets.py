@@ -13,9 +13,22 @@ EXPORTS = "exports"
 FOLDER = f"s3://{EXPORTS}/exports/20130212T000000Z-0123456789ab"
 MANIFEST_URI = f"{FOLDER}/{FILE_NAME}"
 
+
+def _rows(numbers: range) -> bytes:
+    """Return rows of a label and all features that a model can be fitted to."""
+    return b"".join(
+        b",".join(
+            b"%d.%d" % (number % 7 + feature % 3, feature)
+            for feature in range(len(FEATURE_NAMES) + 1)
+        )
+        + b"\n"
+        for number in numbers
+    )
+
+
 DATA = {
-    "train.csv": b"2.0,1.0\n" * 96,
-    "validation.csv": b"3.0,2.0\n" * 32,
+    "train.csv": _rows(range(96)),
+    "validation.csv": _rows(range(96, 128)),
     "counts.csv.gz": b"counts",
     "data_card.json": b"{}\n",
 }
