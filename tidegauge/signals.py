@@ -34,6 +34,8 @@ class Metric(Enum):
     EVENTS_PRODUCED = ("EventsProduced", "Count", "events put on the events stream by our producer")
     TRAININGS_STARTED = ("TrainingsStarted", "Count", "training jobs started for datasets")
     DATASETS_REFUSED = ("DatasetsRefused", "Count", "datasets that nothing can be trained on")
+    DATASETS_EXPORTED = ("DatasetsExported", "Count", "datasets written for training")
+    WINDOWS_EXCLUDED = ("WindowsExcluded", "Count", "windows that were left out of a dataset")
 
     def __init__(self, metric_name: str, unit: str, meaning: str) -> None:
         self.metric_name = metric_name

@@ -31,6 +31,7 @@ S2 = TypeVar("S2", bound=Settings)
 S3 = TypeVar("S3", bound=Settings)
 S4 = TypeVar("S4", bound=Settings)
 S5 = TypeVar("S5", bound=Settings)
+S6 = TypeVar("S6", bound=Settings)
 
 
 @overload
@@ -55,6 +56,17 @@ def read_settings(
     kind5: type[S5],
     /,
 ) -> tuple[S1, S2, S3, S4, S5]: ...
+@overload
+def read_settings(
+    env: Mapping[str, str],
+    kind1: type[S1],
+    kind2: type[S2],
+    kind3: type[S3],
+    kind4: type[S4],
+    kind5: type[S5],
+    kind6: type[S6],
+    /,
+) -> tuple[S1, S2, S3, S4, S5, S6]: ...
 
 
 def read_settings(env: Mapping[str, str], /, *kinds: type[Settings]) -> tuple[Settings, ...]:

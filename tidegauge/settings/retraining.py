@@ -37,6 +37,11 @@ class ExportSettings(Settings):
 
     exports_bucket: str
 
+    @property
+    def folder_uri(self) -> str:
+        """The folder of datasets."""
+        return f"s3://{self.exports_bucket}/exports"
+
     @classmethod
     def read(cls, reader: Reader) -> Self:
         """Take the variables of this concern."""
