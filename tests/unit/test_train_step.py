@@ -143,6 +143,20 @@ def test_defaults_that_were_noted_stay_defaults(world: TrainingWorld) -> None:
     assert world.run().predecessor == ""
 
 
+def test_settings_that_changed_since_are_taken_and_noted(world: TrainingWorld) -> None:
+    world.store()
+    world.jobs.failures = [Misconfigured(["no such role"])]
+    with pytest.raises(Misconfigured):
+        world.run()
+    rules = replace(RULES, role_arn="arn:aws:iam::000000000000:role/mended")
+    world.step = TrainStep(world.objects, world.jobs, world.ledger, rules, endpoint=ENDPOINT)
+    outcome = world.run()
+    job = world.jobs.describe(outcome.job)
+    assert job is not None
+    assert job.spec.role_arn == rules.role_arn
+    assert world.record(outcome.job).parameters == outcome.parameters
+
+
 def test_a_job_that_somebody_else_started_is_no_fault(world: TrainingWorld) -> None:
     world.store()
     name = world.run().job
