@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 MAX_STEPS = 500
 
 # The mean loss is at most this share of the targets' spread above its minimum.
-TOLERANCE = 1e-11
+TOLERANCE = 1e-13
 
 # Where to begin: the product of each row's distances from its bounds, in residuals' spreads.
 START = 0.1
@@ -82,7 +82,7 @@ def minimise(pieces: Sequence[Piece], curvature: Array) -> Array:
         slack = problem.rows.T @ point.slopes - curvature @ point.solution
         if gap <= TOLERANCE * unit * len(problem.targets) and _is_small(slack, problem):
             return point.solution
-        point = _step(problem, point, slack, gap)
+        point = _step(problem, point, slack, gap, least=TOLERANCE * unit)
     msg = f"no minimum was found in {MAX_STEPS} steps"
     raise ArithmeticError(msg)
 
@@ -131,7 +131,7 @@ def _is_small(slack: Array, problem: _Problem) -> bool:
     return bool(np.max(np.abs(slack)) <= 1e-8 * np.abs(problem.rows).sum(axis=0).max())
 
 
-def _step(problem: _Problem, point: _Point, slack: Array, gap: float) -> _Point:
+def _step(problem: _Problem, point: _Point, slack: Array, gap: float, *, least: float) -> _Point:
     to_highest, to_lowest = problem.highest - point.slopes, point.slopes - problem.lowest
     stiffness = problem.softness + point.above / to_highest + point.below / to_lowest
     weighted = problem.rows / stiffness[:, np.newaxis]
@@ -164,6 +164,8 @@ def _step(problem: _Problem, point: _Point, slack: Array, gap: float) -> _Point:
     reached = _moved(point, straight, _length(problem, point, straight))
     mean_gap = gap / (2 * len(point.slopes))
     centre = (_gap(problem, reached) / gap) ** 3 * mean_gap
+    # No closer to the bounds than is wanted, while the slopes do not balance yet.
+    centre = max(centre, least / 20.0)
     step = newton(
         centre + straight.above * straight.slopes, centre - straight.below * straight.slopes
     )

@@ -176,8 +176,10 @@ def _solution(features: Array, label: Array, rules: Rules, loss: Loss) -> Array:
     lowest, highest = max(loss.lowest, -limit), min(loss.highest, limit)
     pieces = [Piece(rows, label, loss.softness, lowest, highest)]
     if rules.l1:
-        # |weight| is the absolute loss of a row that should score zero.
-        strength = n_rows * rules.l1
+        # |weight| is the absolute loss of a row that should score zero. Beyond what all residuals
+        # together can pull, the weight is zero anyway.
+        pull = float(np.abs(features).sum(axis=0).max()) * max(highest, -lowest)
+        strength = min(n_rows * rules.l1, 2.0 * pull or 1.0)
         pieces.append(Piece(weights, np.zeros(n_features), 0.0, -strength, strength))
     return np.asarray(basis @ minimise(pieces, curvature))
 
