@@ -93,6 +93,8 @@ CODES: dict[str, Remedy] = {
     "NotFound": Remedy.MEND,
     "ParameterValueInvalid": Remedy.MEND,
     "PlatformApplicationDisabled": Remedy.MEND,
+    # SageMaker's: a quota of the account, which waiting does not raise.
+    "ResourceLimitExceeded": Remedy.MEND,
     "ResourceNotFoundException": Remedy.MEND,
     "TooManyParts": Remedy.MEND,
     "UnknownOperationException": Remedy.MEND,

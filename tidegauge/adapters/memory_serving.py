@@ -98,6 +98,8 @@ class MemoryModelHost:
         before = self.endpoint(name)
         if before is None or before.status is not EndpointStatus.IN_SERVICE:
             return False
+        if rollout and any(one.serverless for one in self._configs[config].variants):
+            raise Misconfigured(["a serverless endpoint takes no deployment configuration"])
         self.rollouts.append(rollout)
         begun = msgspec.structs.replace(
             before, status=EndpointStatus.UPDATING, pending_config=config
