@@ -14,6 +14,7 @@ from tidegauge.cli.live import register as register_live
 from tidegauge.cli.local import register as register_local
 from tidegauge.cli.quarantine import register as register_quarantine
 from tidegauge.cli.replay import register as register_replay
+from tidegauge.cli.retrain import register as register_retrain
 from tidegauge.cli.simulate import register as register_simulate
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ register_chaos(app)
 register_quarantine(app)
 register_audit(app)
 register_explain(app)
+register_retrain(app)
 
 
 def _fill_paragraphs(commands: typer.Typer) -> None:

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tidegauge.domain.errors import InvalidInput
-from tidegauge.settings import StreamSettings, WindowSettings, variable_names
+from tidegauge.settings import (
+    DeploySettings,
+    ModelSettings,
+    StreamSettings,
+    WindowSettings,
+    variable_names,
+)
 from tidegauge.steps.health import RULE_VARIABLES
 
 if TYPE_CHECKING:
@@ -21,7 +27,15 @@ if TYPE_CHECKING:
 
 RUN, LIVE = "make run", "make live"
 # What functions are set to that commands must go by as well.
-RULES = {*RULE_VARIABLES, *variable_names(WindowSettings), *variable_names(StreamSettings)}
+RULES = {
+    *RULE_VARIABLES,
+    "ENOUGH_WINDOWS",
+    *(
+        name
+        for kind in (WindowSettings, StreamSettings, ModelSettings, DeploySettings)
+        for name in variable_names(kind)
+    ),
+}
 
 
 class Reached(msgspec.Struct, frozen=True):
@@ -80,11 +94,16 @@ def reached_in(name: str, running: "Running") -> Reached:
     from tidegauge.adapters.aws_errors import aws_call
     from tidegauge.database_address import DatabaseAddress
 
-    session = running.engine.session()
-    sweep = running.outputs.sweep_function_name
-    with aws_call(f"asking the local stack how {sweep} is set"):
-        deployed = session.functions.get_function_configuration(FunctionName=sweep)
-        there = deployed.get("Environment", {}).get("Variables", {})
+    session, outputs = running.engine.session(), running.outputs
+    there: dict[str, str] = {}
+    with aws_call("asking the local stack how its functions are set"):
+        for name_of_function in (
+            outputs.export_function_name,
+            outputs.deploy_function_name,
+            outputs.sweep_function_name,
+        ):
+            deployed = session.functions.get_function_configuration(FunctionName=name_of_function)
+            there |= deployed.get("Environment", {}).get("Variables", {})
         secret = session.secrets.get_secret_value(SecretId=there.get("DATABASE_SECRET_ARN", ""))
     rules = {name: there[name] for name in RULES if name in there}
     variables = {

@@ -61,6 +61,7 @@ ERROR_TABLE: dict[int, tuple[type[TidegaugeError], str]] = {
 _CLIENT_ERRORS = range(2000, 3000)
 # Below the timeouts of our functions, so that they tell what happened.
 ANSWER_SECONDS = 45.0
+IDLE_SECONDS = 130
 _LOCK_WAIT_SECONDS = 5
 _CONNECT_SECONDS = 5
 
@@ -102,7 +103,7 @@ class Database:
         locate: Callable[[bool], DatabaseAddress],
         *,
         needs_tls: Callable[[DatabaseAddress], bool],
-        idle_seconds: int = 130,
+        idle_seconds: int = IDLE_SECONDS,
         answer_seconds: float | None = None,
     ) -> None:
         self._locate = locate
@@ -117,7 +118,7 @@ class Database:
         settings: DatabaseSettings,
         secret: Callable[[bool], DatabaseAddress] | None = None,
         *,
-        idle_seconds: int = 130,
+        idle_seconds: int = IDLE_SECONDS,
         answer_seconds: float | None = None,
     ) -> "Database":
         """Return the database that the settings name.
