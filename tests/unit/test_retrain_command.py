@@ -1,6 +1,6 @@
 """`tidegauge retrain --wait`: which model it waits for, and when it gives up."""
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
@@ -9,6 +9,9 @@ from tidegauge.adapters.memory_models import MemoryModelLedger
 from tidegauge.cli.retrain import await_model
 from tidegauge.domain.model_record import SETTLED, ModelRecord, ModelState
 from tidegauge.ports import ModelChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 URI = "s3://exports/exports/20130212T000000Z-0123456789ab/manifest.json"
 MODEL = ModelRecord(
