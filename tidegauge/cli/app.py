@@ -9,6 +9,7 @@ from tidegauge.cli.audit import register as register_audit
 from tidegauge.cli.chaos import register as register_chaos
 from tidegauge.cli.database import register as register_database
 from tidegauge.cli.doctor import register as register_doctor
+from tidegauge.cli.exclude import register as register_exclude
 from tidegauge.cli.explain import register as register_explain
 from tidegauge.cli.live import register as register_live
 from tidegauge.cli.local import register as register_local
@@ -36,6 +37,7 @@ register_chaos(app)
 register_quarantine(app)
 register_audit(app)
 register_explain(app)
+register_exclude(app)
 register_retrain(app)
 
 
