@@ -23,6 +23,10 @@ SELECT details, noted_at, changed_at FROM model
 WHERE endpoint = %(endpoint)s AND state IN %(states)s
 ORDER BY noted_at DESC, history_until DESC, model_version DESC
 
+-- name: model_standings
+SELECT model_version, state FROM model WHERE endpoint = %(endpoint)s
+ORDER BY noted_at DESC, history_until DESC, model_version DESC
+
 -- A model that was rolled back by its first answers was live for nobody.
 -- name: any_model_was_live
 SELECT EXISTS (

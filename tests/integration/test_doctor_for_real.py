@@ -1,6 +1,7 @@
 """The doctor on the embedded engine and MariaDB, with things broken for real."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from zlib import crc32
@@ -12,13 +13,21 @@ from embedded.engine import EngineAddress
 from embedded.processes import free_port
 from tests.support.command import Command, Ran
 from tests.support.deployment import Deployment, secret_text
+from tests.support.models import first_feature_model
 from tests.support.races import connection_to
+from tests.support.standin import running_standin
+from tidegauge.adapters.model_file import pack_model
 from tidegauge.adapters.mysql.migrate import migrate
+from tidegauge.adapters.mysql.models import MysqlModelLedger
+from tidegauge.domain.model_record import ModelRecord, ModelState
+from tidegauge.ports import ModelChange
 from tidegauge.settings import DatabaseAddress
 
 pytestmark = [pytest.mark.engine, pytest.mark.database]
 
 NAMES = ("EVENTS_STREAM", "WINDOWS_STREAM", "ALERTS_TOPIC_ARN", "DATABASE_URL", "ENDPOINT_NAME")
+
+SERVED, MODEL = "served", "a-model"
 
 
 @pytest.fixture
@@ -35,14 +44,26 @@ def deployment(
     return Deployment(engine, f"doctor{crc32(request.node.name.encode())}", database)
 
 
+@pytest.fixture(scope="module")
+def sagemaker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    models = tmp_path_factory.mktemp("models")
+    (models / f"{SERVED}.tar.gz").write_bytes(pack_model(first_feature_model(MODEL)))
+    with running_standin(models) as address:
+        yield address
+
+
 @pytest.fixture
 def doctor(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment,
+    sagemaker: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> "Doctor":
     for name in (*NAMES, "DATABASE_SECRET_ARN", "HEARTBEATS", "WINDOW_SECONDS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in deployment.environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", sagemaker)
     return Doctor(Command(monkeypatch, capsys), monkeypatch)
 
 
@@ -80,7 +101,8 @@ def test_a_deployment_that_is_whole_is_sound(doctor: Doctor, database: DatabaseA
     assert by_level["warning"] == {"topic", "counting", "endpoint"}
     # the engine tells no tumbling window
     assert by_level["not checked"] <= {"one clock", "event source mapping"}
-    assert {"roles", "schedule", "functions", "schema", "clock"} <= by_level["ok"]
+    ok = {"roles", "schedule", "functions", "schema", "clock", "retraining"}
+    assert ok <= by_level["ok"]
     assert database.password not in ran.out
 
 
@@ -112,8 +134,8 @@ def test_a_mapping_that_is_disabled(doctor: Doctor, deployment: Deployment) -> N
 
 
 def test_a_schedule_that_is_disabled(doctor: Doctor, deployment: Deployment) -> None:
-    deployment.client("events").disable_rule(Name=deployment.rule)
-    assert f"enable-rule --name {deployment.rule}" in doctor.wrong()["schedule"]
+    deployment.client("events").disable_rule(Name=deployment.rules["sweep"])
+    assert f"enable-rule --name {deployment.rules['sweep']}" in doctor.wrong()["schedule"]
 
 
 def test_a_stream_that_is_missing(doctor: Doctor) -> None:
@@ -145,7 +167,7 @@ def test_a_role_that_may_do_anything_is_not_called_sound(
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
     )
     roles = [f for f in doctor().told["findings"] if f["what"] == "roles"]
-    assert [finding["level"] for finding in roles] == ["not checked", "ok", "ok"]
+    assert [finding["level"] for finding in roles] == ["not checked"] + ["ok"] * 5
 
 
 def put_secret(deployment: Deployment, address: DatabaseAddress) -> None:
@@ -185,11 +207,75 @@ def test_a_schema_that_was_never_made(doctor: Doctor, database_url: str) -> None
     assert "tidegauge migrate" in doctor.wrong()["schema"]
 
 
-def test_an_endpoint_that_is_missing(doctor: Doctor) -> None:
-    doctor.set("ENDPOINT_NAME", "tides")
+def endpoint_found(ran: Ran) -> tuple[str, str]:
+    (found,) = [f for f in ran.told["findings"] if f["what"] == "endpoint"]
+    return found["level"], found["says"]
+
+
+def note(database: DatabaseAddress, endpoint: str, version: str, state: ModelState) -> None:
+    """Write down where a model is, as train and deploy do."""
+    record = ModelRecord(version=version, endpoint=endpoint, state=state, until_ms=0)
+    with connection_to(url_of(database)) as connection:
+        ledger = MysqlModelLedger(connection, connection, endpoint=endpoint)
+        assert ledger.write([ModelChange(record, was=None)])
+
+
+def test_an_endpoint_that_waits_for_its_first_model_is_no_fault(
+    doctor: Doctor, database: DatabaseAddress, deployment: Deployment
+) -> None:
     ran = doctor()
-    # the engine has no such service; whatever it answers, it is never green
-    assert "ok" not in [f["level"] for f in ran.told["findings"] if f["what"] == "endpoint"]
+    assert ran.code == 0
+    level, says = endpoint_found(ran)
+    assert level == "warning"
+    assert says.startswith(f"{deployment.name} waits for its first model")
+    note(database, deployment.name, "model-1", ModelState.REFUSED)
+    note(database, "of-another-stack", "model-0", ModelState.LIVE)
+    assert "model-1 was refused" in endpoint_found(doctor())[1]
+
+
+def test_an_endpoint_that_is_missing_and_had_a_model_is_a_fault(
+    doctor: Doctor, database: DatabaseAddress, deployment: Deployment
+) -> None:
+    note(database, deployment.name, "model-1", ModelState.RETIRED)
+    note(database, deployment.name, "model-2", ModelState.LIVE)
+    wrong = doctor.wrong()
+    assert set(wrong) == {"endpoint"}
+    assert "model-2 was live on it" in wrong["endpoint"]
+    assert "tidegauge rollback VERSION" in wrong["endpoint"]
+
+
+def test_an_endpoint_is_held_against_the_model_that_should_answer(
+    doctor: Doctor, database: DatabaseAddress
+) -> None:
+    doctor.set("ENDPOINT_NAME", SERVED)
+    level, says = endpoint_found(doctor())
+    assert level == "ok"
+    variant = says.rpartition(" ")[2]
+    note(database, SERVED, "model-1", ModelState.LIVE)
+    level, says = endpoint_found(doctor())
+    assert (level, variant in says, "model-1" in says) == ("warning", True, True)
+
+
+def test_a_bucket_that_calls_nobody(doctor: Doctor, deployment: Deployment) -> None:
+    deployment.client("s3").put_bucket_notification_configuration(
+        Bucket=deployment.buckets["models"], NotificationConfiguration={}
+    )
+    wrong = doctor.wrong()
+    assert set(wrong) == {"retraining"}
+    assert f"{deployment.buckets['models']} does not call deploy" in wrong["retraining"]
+
+
+def test_a_bucket_that_calls_somebody_else(doctor: Doctor, deployment: Deployment) -> None:
+    deployment.call("exports", "deploy", "exports/", "/manifest.json")
+    assert "does not call train" in doctor.wrong()["retraining"]
+
+
+def test_an_export_that_nobody_asks_for_is_a_choice(doctor: Doctor, deployment: Deployment) -> None:
+    deployment.client("events").disable_rule(Name=deployment.rules["export"])
+    ran = doctor()
+    assert ran.code == 0
+    chain = [f["level"] for f in ran.told["findings"] if f["what"] == "retraining"]
+    assert chain == ["warning", "ok", "ok", "ok"]
 
 
 def test_a_cloud_that_does_not_answer_is_given_up_in_seconds(

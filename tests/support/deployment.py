@@ -1,6 +1,7 @@
 """A deployment of Tidegauge that never runs: streams, functions, mapping, rule, roles and secret.
 
-Made by hand on the embedded engine in a second, so that a test can break any part of it.
+Made by hand on the embedded engine in a second, so that a test can break any part of it. Buckets
+and schedules of retraining are there too.
 """
 
 import io
@@ -10,7 +11,8 @@ from typing import Any
 
 from embedded.engine import EngineAddress, LocalSession
 from tidegauge.settings import DatabaseAddress
-from tidegauge.steps.doctor_roles import NEEDS
+from tidegauge.steps.doctor_needs import NEEDS
+from tidegauge.steps.doctor_settings import RETRAINING
 
 
 class Deployment:
@@ -31,17 +33,17 @@ class Deployment:
         self.secret = self._aws.secrets.create_secret(
             Name=f"{name}/database", SecretString=secret_text(database)
         )["ARN"]
+        self.buckets = {of: self._bucket(of) for of in ("exports", "models")}
+        self.model_role = self._made_role("model")
         self.functions = {part: self._function(part) for part in NEEDS}
         for arn in self.functions.values():
             waiter = self._aws.functions.get_waiter("function_active_v2")
             waiter.wait(FunctionName=arn, WaiterConfig={"Delay": 1})
         self.mapping = self._map(self.events, "collect")
         self._map(self.windows, "predict")
-        self.rule = f"{name}-minute"
-        rules = self.client("events")
-        rules.put_rule(Name=self.rule, ScheduleExpression="rate(1 minute)", State="ENABLED")
-        target = {"Id": "sweep", "Arn": self.functions["sweep"]}
-        rules.put_targets(Rule=self.rule, Targets=[target])
+        self.rules = {part: self._ring(part) for part in ("sweep", "export", "deploy")}
+        self.call("exports", "train", "exports/", "/manifest.json")
+        self.call("models", "deploy", "training/", "/model.tar.gz")
 
     def client(self, service: str) -> Any:
         """Return a client of any service of the engine."""
@@ -60,6 +62,19 @@ class Deployment:
         """Take from a role all that it may."""
         self.client("iam").delete_role_policy(RoleName=self.role(part), PolicyName="all")
 
+    def call(self, of: str, part: str, prefix: str, suffix: str) -> None:
+        """Have a bucket call one function, and no other, for each object with such a key."""
+        rules = [{"Name": "prefix", "Value": prefix}, {"Name": "suffix", "Value": suffix}]
+        called = {
+            "LambdaFunctionArn": self.functions[part],
+            "Events": ["s3:ObjectCreated:*"],
+            "Filter": {"Key": {"FilterRules": rules}},
+        }
+        self.client("s3").put_bucket_notification_configuration(
+            Bucket=self.buckets[of],
+            NotificationConfiguration={"LambdaFunctionConfigurations": [called]},
+        )
+
     def subscribe(self) -> str:
         """Subscribe a queue to the topic; return its address."""
         url = self._aws.sqs.create_queue(QueueName=self.name)["QueueUrl"]
@@ -76,6 +91,18 @@ class Deployment:
         described = self._aws.kinesis.describe_stream_summary(StreamName=name)
         return described["StreamDescriptionSummary"]["StreamARN"]
 
+    def _bucket(self, of: str) -> str:
+        bucket = f"{self.name}-{of}"
+        self.client("s3").create_bucket(Bucket=bucket)
+        return bucket
+
+    def _ring(self, part: str) -> str:
+        rule = f"{self.name}-{part}"
+        client = self.client("events")
+        client.put_rule(Name=rule, ScheduleExpression="rate(1 minute)", State="ENABLED")
+        client.put_targets(Rule=rule, Targets=[{"Id": part, "Arn": self.functions[part]}])
+        return rule
+
     def _function(self, part: str) -> str:
         variables = {
             "EVENTS_STREAM": f"{self.name}-events",
@@ -84,38 +111,55 @@ class Deployment:
             "HEARTBEATS": "sweep",
             "WINDOW_SECONDS": "300",
         }
-        if part != "collect":
+        if part in ("predict", "sweep", "deploy"):
             variables["ALERTS_TOPIC_ARN"] = self.topic
+        if part == "predict" or part in RETRAINING:
+            variables["ENDPOINT_NAME"] = self.name
+        if part == "export":
+            variables["EXPORTS_BUCKET"] = self.buckets["exports"]
+        if part == "train":
+            variables["MODELS_BUCKET"] = self.buckets["models"]
+            variables["TRAINING_IMAGE"] = "000000000000.dkr.ecr.us-east-1.amazonaws.com/learner:1"
+            variables["TRAINING_ROLE_ARN"] = self.model_role
         made = self._aws.functions.create_function(
             FunctionName=f"{self.name}-{part}",
             Runtime="python3.11",
-            Handler=f"consumers.{part}.app.handler",
+            Handler=f"{'retrain' if part in RETRAINING else 'consumers'}.{part}.app.handler",
             Role=self._role(part),
             Code={"ZipFile": _archive()},
             Environment={"Variables": variables},
         )
         return made["FunctionArn"]
 
-    def _role(self, part: str) -> str:
-        iam = self.client("iam")
+    def _made_role(self, part: str) -> str:
         trust = {"Version": "2012-10-17", "Statement": []}
-        role: str = iam.create_role(
+        made = self.client("iam").create_role(
             RoleName=self.role(part), AssumeRolePolicyDocument=json.dumps(trust)
-        )["Role"]["Arn"]
+        )
+        arn: str = made["Role"]["Arn"]
+        return arn
+
+    def _role(self, part: str) -> str:
+        role = self._made_role(part)
+        exports, models = (f"arn:aws:s3:::{bucket}" for bucket in self.buckets.values())
         resources = {
             "events": self.events,
             "windows": self.windows,
             "topic": self.topic,
             "secret": self.secret,
-            "mappings": "*",
+            "model role": self.model_role,  # the engine's simulator would heed no condition
+            "exports bucket": exports,
+            "datasets": f"{exports}/exports/*",
+            "models bucket": models,
+            "artifacts": f"{models}/training/*",
+            "copies": f"{models}/deployed/*",
         }
         statements = [
-            {"Effect": "Allow", "Action": list(actions), "Resource": resources[kind]}
+            {"Effect": "Allow", "Action": list(actions), "Resource": resources.get(kind, "*")}
             for kind, actions in NEEDS[part]
-            if kind in resources
         ]
         document = {"Version": "2012-10-17", "Statement": statements}
-        iam.put_role_policy(
+        self.client("iam").put_role_policy(
             RoleName=self.role(part), PolicyName="all", PolicyDocument=json.dumps(document)
         )
         return role

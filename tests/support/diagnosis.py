@@ -8,12 +8,16 @@ import msgspec
 
 from tests.support.snapshots import at, series, shard, snapshot
 from tidegauge.database_address import DatabaseAddress
+from tidegauge.domain.model_record import ModelState
 from tidegauge.domain.snapshot import Snapshot
 from tidegauge.ports import StreamReading
 from tidegauge.ports.diagnosis import (
     Absent,
     Caller,
+    EndpointFacts,
     FunctionFacts,
+    ModelStanding,
+    Notification,
     Schedule,
     SchemaFacts,
     ServerFacts,
@@ -23,12 +27,16 @@ from tidegauge.ports.diagnosis import (
 from tidegauge.settings import DatabaseSettings
 from tidegauge.steps.doctor import Doctor
 from tidegauge.steps.doctor_finding import Finding, Level
-from tidegauge.steps.doctor_roles import NEEDS
+from tidegauge.steps.doctor_needs import NEEDS
+from tidegauge.steps.doctor_settings import PARTS, RETRAINING
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:database-AbCdEf"
+MODEL_ROLE = f"arn:aws:iam::{ACCOUNT}:role/tg-model"
+ENDPOINT = "tides"
+MODEL = "linear-learner-20130212-01234567"  # the one that is live
 PASSWORD = "s3cret-p4ss"  # noqa: S105 - must never be shown
 
 _Answer = TypeVar("_Answer")
@@ -57,20 +65,31 @@ def function(part: str, **variables: str) -> FunctionFacts:
         "EVENTS_STREAM": "events", "WINDOWS_STREAM": "windows", "DATABASE_SECRET_ARN": SECRET,
         "HEARTBEATS": "sweep", "WINDOW_SECONDS": "300",
     }  # fmt: skip
-    if part != "collect":
-        shared["ALERTS_TOPIC_ARN"] = TOPIC
-    if part == "predict":
-        shared["ENDPOINT_NAME"] = "tides"
-    if part == "sweep":
-        shared["FAILED_BATCHES_BUCKET"] = "failed-batches"
+    own = {
+        "predict": {"ALERTS_TOPIC_ARN": TOPIC, "ENDPOINT_NAME": ENDPOINT},
+        "sweep": {"ALERTS_TOPIC_ARN": TOPIC, "FAILED_BATCHES_BUCKET": "failed-batches"},
+        "export": {"ENDPOINT_NAME": ENDPOINT, "EXPORTS_BUCKET": "exports"},
+        "train": {
+            "ENDPOINT_NAME": ENDPOINT, "MODELS_BUCKET": "models", "TRAINING_IMAGE": "learner:1",
+            "TRAINING_ROLE_ARN": MODEL_ROLE,
+        },
+        "deploy": {
+            "ALERTS_TOPIC_ARN": TOPIC, "ENDPOINT_NAME": ENDPOINT, "ROLLBACK_ALARMS": "one,two",
+        },
+    }.get(part, {})  # fmt: skip
     return FunctionFacts(
         name=f"tg-{part}",
         arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:tg-{part}",
         role_arn=f"arn:aws:iam::{ACCOUNT}:role/tg-{part}",
-        handler=f"consumers.{part}.app.handler",
+        handler=f"{'retrain' if part in RETRAINING else 'consumers'}.{part}.app.handler",
         state="Active",
-        variables={**shared, **variables},
+        variables={**shared, **own, **variables},
     )
+
+
+def all_but(part: str, *others: FunctionFacts) -> list[FunctionFacts]:
+    """Return the functions of a whole deployment, with others in place of one."""
+    return [function(each) for each in (*PARTS, *RETRAINING) if each != part] + list(others)
 
 
 READING = StreamReading(
@@ -78,6 +97,11 @@ READING = StreamReading(
     parallelization_factor=1, maximum_retry_attempts=-1, maximum_record_age_seconds=-1,
     bisects=False, partial_answers=False, tumbling_window_seconds=0,
 )  # fmt: skip
+
+
+def called(part: str, prefix: str, suffix: str, event: str = "s3:ObjectCreated:*") -> Notification:
+    """Return a bucket's order to call a function."""
+    return Notification(function(part).arn, [event], prefix, suffix)
 
 
 @dataclass
@@ -91,7 +115,7 @@ class FakeCloud:
         }
     )
     deployed: list[FunctionFacts] = field(
-        default_factory=lambda: [function(part) for part in ("collect", "predict", "sweep")]
+        default_factory=lambda: [function(part) for part in (*PARTS, *RETRAINING)]
     )
     mappings: dict[str, list[StreamReading]] = field(
         default_factory=lambda: {
@@ -99,9 +123,23 @@ class FakeCloud:
             stream_arn("windows"): [READING],
         }
     )
-    rules: list[Schedule] = field(default_factory=lambda: [Schedule("every-minute", True)])
+    rules: dict[str, list[Schedule]] = field(
+        default_factory=lambda: {
+            "sweep": [Schedule("every-minute", True)],
+            "export": [Schedule("every-day", True)],
+            "deploy": [Schedule("every-five-minutes", True)],
+        }
+    )
     subscribers: TopicFacts = field(default_factory=lambda: TopicFacts(2, 0))
-    endpoint_status: str = "InService"
+    endpoint_facts: EndpointFacts = field(
+        default_factory=lambda: EndpointFacts("InService", [MODEL])
+    )
+    calls: dict[str, list[Notification]] = field(
+        default_factory=lambda: {
+            "exports": [called("train", "exports/", "/manifest.json")],
+            "models": [called("deploy", "training/", "/model.tar.gz")],
+        }
+    )
     address: DatabaseAddress = field(
         default_factory=lambda: DatabaseAddress("db.internal", 3306, "tide", PASSWORD, "gauge")
     )
@@ -133,16 +171,22 @@ class FakeCloud:
         return self._answer("readings", self.mappings)[stream_arn]
 
     def schedules(self, function_arn: str) -> list[Schedule]:
-        assert function_arn.endswith(":tg-sweep")
-        return self._answer("schedules", self.rules)
+        return self._answer("schedules", self.rules)[function_arn.rpartition(":tg-")[2]]
 
     def topic(self, arn: str) -> TopicFacts:
         assert arn == TOPIC
         return self._answer("topic", self.subscribers)
 
-    def endpoint(self, name: str) -> str:
-        assert name == "tides"
-        return self._answer("endpoint", self.endpoint_status)
+    def endpoint(self, name: str) -> EndpointFacts:
+        assert name == ENDPOINT
+        return self._answer("endpoint", self.endpoint_facts)
+
+    def notifications(self, bucket: str) -> list[Notification]:
+        found = self._answer("notifications", self.calls).get(bucket)
+        if found is None:
+            msg = "The specified bucket does not exist"
+            raise Absent(msg)
+        return found
 
     def secret(self, arn: str) -> DatabaseAddress:
         assert arn == SECRET
@@ -154,6 +198,12 @@ class FakeCloud:
         mine = {action for _, some in NEEDS[part] for action in some}
         answer = set(actions) if self.allows_all else mine & set(actions) - self.denied_actions
         return self._answer("allowed", answer)
+
+    def may_pass(self, role_arn: str, passed_arn: str, service: str) -> bool:
+        assert passed_arn == MODEL_ROLE
+        assert service == "sagemaker.amazonaws.com"
+        allowed = self.allowed(role_arn, ["iam:PassRole"], passed_arn)
+        return self._answer("may_pass", bool(allowed))
 
 
 def counted() -> Snapshot:
@@ -169,6 +219,9 @@ class FakeDatabase:
     migrations: SchemaFacts = field(default_factory=lambda: SchemaFacts([], []))
     snapshot: Snapshot | None = field(default_factory=counted)
     next_snapshots: list[Snapshot] = field(default_factory=list)
+    standings: list[ModelStanding] = field(
+        default_factory=lambda: [ModelStanding(MODEL, ModelState.LIVE)]
+    )
     failures: dict[str, Exception] = field(default_factory=dict)
     asked_for: list[tuple[str, str, bool]] = field(default_factory=list)
 
@@ -201,6 +254,12 @@ class FakeDatabase:
         if self.next_snapshots:
             self.snapshot = self.next_snapshots.pop(0)
         return now
+
+    def models(self, endpoint: str) -> list[ModelStanding]:
+        assert endpoint == ENDPOINT
+        if "models" in self.failures:
+            raise self.failures["models"]
+        return self.standings
 
 
 def examined(

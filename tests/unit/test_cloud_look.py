@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsE
 from tests.support.diagnosis import ManualClock
 from tidegauge.adapters.cloud_look import AwsLook
 from tidegauge.domain.errors import Misconfigured, TidegaugeError, Transient
-from tidegauge.ports.diagnosis import Absent, Denied, Unsupported
+from tidegauge.ports.diagnosis import Absent, Denied, EndpointFacts, Notification, Unsupported
 
 SECOND_MS = 1_000
 DATE_MS = 1_784_894_513_000  # of the header below
@@ -48,6 +48,8 @@ CALLS: list[Callable[[AwsLook], object]] = [
     lambda look: look.endpoint("tides"),
     lambda look: look.secret("arn:secret"),
     lambda look: look.allowed("arn:role", ["sns:Publish"], "*"),
+    lambda look: look.notifications("exports"),
+    lambda look: look.may_pass("arn:role", "arn:model-role", "sagemaker.amazonaws.com"),
 ]
 
 
@@ -84,6 +86,7 @@ def test_a_refusal_is_told_by_what_helps(
         (CALLS[6], refused("ValidationException", 'Could not find endpoint "arn:tides".')),
         (CALLS[7], refused("ResourceNotFoundException", "Secrets Manager can't find it")),
         (CALLS[8], refused("NoSuchEntity", "The role cannot be found", 404)),
+        (CALLS[9], refused("NoSuchBucket", "The specified bucket does not exist", 404)),
     ],
 )
 def test_what_is_missing_is_told_from_what_is_forbidden(
@@ -143,3 +146,82 @@ def test_an_answer_without_a_date_tells_nothing_of_a_clock() -> None:
     clock = ManualClock(5)
     caller = AwsLook(clock, client_of=lambda _service: Answering("", clock)).caller()
     assert caller.clock_ahead_ms == 0
+
+
+class Described:
+    """SageMaker and S3, as they tell of what stands there."""
+
+    def describe_endpoint(self, **_: object) -> dict[str, Any]:
+        return {
+            "EndpointStatus": "Failed",
+            "FailureReason": "no such image",
+            "ProductionVariants": [{"VariantName": "a-model"}],
+        }
+
+    def get_bucket_notification_configuration(self, **_: object) -> dict[str, Any]:
+        rules = [{"Name": "Prefix", "Value": "exports/"}, {"Name": "Suffix", "Value": ".json"}]
+        return {
+            "QueueConfigurations": [{"QueueArn": "arn:queue", "Events": ["s3:ObjectCreated:*"]}],
+            "LambdaFunctionConfigurations": [
+                {
+                    "LambdaFunctionArn": "arn:train",
+                    "Events": ["s3:ObjectCreated:*"],
+                    "Filter": {"Key": {"FilterRules": rules}},
+                },
+                {"LambdaFunctionArn": "arn:other", "Events": ["s3:ObjectRemoved:*"]},
+            ],
+        }
+
+
+def test_an_endpoint_is_told_with_who_answers_and_why_it_failed() -> None:
+    described = AwsLook(ManualClock(), client_of=lambda _service: Described())
+    assert described.endpoint("tides") == EndpointFacts("Failed", ["a-model"], "no such image")
+
+
+def test_of_a_buckets_notifications_those_to_functions_are_told_with_their_filters() -> None:
+    described = AwsLook(ManualClock(), client_of=lambda _service: Described())
+    assert described.notifications("exports") == [
+        Notification("arn:train", ["s3:ObjectCreated:*"], "exports/", ".json"),
+        Notification("arn:other", ["s3:ObjectRemoved:*"]),
+    ]
+
+
+class Simulator:
+    """IAM's simulator; `heeds` what a condition needs, or refuses whatever has one."""
+
+    def __init__(self, *, allows: bool, heeds: bool) -> None:
+        self._allows = allows
+        self._heeds = heeds
+
+    def simulate_principal_policy(self, **request: Any) -> dict[str, Any]:
+        return self._judged(request, allowed=self._allows and self._heeds)
+
+    def simulate_custom_policy(self, **request: Any) -> dict[str, Any]:
+        (entry,) = request["ContextEntries"]
+        assert entry["ContextKeyName"] == "iam:PassedToService"
+        return self._judged(request, allowed=self._heeds)
+
+    def _judged(self, request: Any, *, allowed: bool) -> dict[str, Any]:
+        decision = "allowed" if allowed else "implicitDeny"
+        return {
+            "EvaluationResults": [
+                {"EvalActionName": action, "EvalDecision": decision}
+                for action in request["ActionNames"]
+            ]
+        }
+
+
+@pytest.mark.parametrize("allows", [True, False])
+def test_whether_a_role_may_be_passed_is_told_by_a_simulation_that_heeds_conditions(
+    allows: bool,
+) -> None:
+    simulator = Simulator(allows=allows, heeds=True)
+    simulated = AwsLook(ManualClock(), client_of=lambda _service: simulator)
+    assert simulated.may_pass("arn:role", "arn:model-role", "sagemaker.amazonaws.com") is allows
+
+
+def test_a_simulation_that_refuses_whatever_has_a_condition_proves_nothing() -> None:
+    simulator = Simulator(allows=True, heeds=False)
+    simulated = AwsLook(ManualClock(), client_of=lambda _service: simulator)
+    with pytest.raises(Unsupported, match="iam:PassedToService"):
+        simulated.may_pass("arn:role", "arn:model-role", "sagemaker.amazonaws.com")

@@ -8,6 +8,7 @@ from tests.support.diagnosis import (
     READING,
     FakeCloud,
     FakeDatabase,
+    all_but,
     examined,
     function,
     levels,
@@ -17,7 +18,6 @@ from tests.support.diagnosis import (
 )
 from tidegauge.domain.errors import Misconfigured, Transient
 from tidegauge.ports.diagnosis import (
-    Absent,
     Denied,
     FunctionFacts,
     Schedule,
@@ -30,8 +30,8 @@ from tidegauge.steps.doctor_finding import Level
 OK, WARNING, WRONG, NOT_CHECKED = Level.OK, Level.WARNING, Level.WRONG, Level.NOT_CHECKED
 CHECKS = [
     "settings", "AWS account", "clock", "events stream", "functions", "event source mapping",
-    "schedule", "windows stream", "topic", "endpoint", "roles", "database address", "database",
-    "database clock", "schema", "counting", "one clock",
+    "schedule", "windows stream", "topic", "roles", "database address", "database",
+    "database clock", "schema", "counting", "one clock", "endpoint", "retraining",
 ]  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def test_without_the_database_the_cloud_is_still_checked() -> None:
     assert levels(findings, "database") == [WRONG]
     for what in ("schema", "counting", "one clock"):
         assert levels(findings, what) == [NOT_CHECKED]
-    assert levels(findings, "roles") == [OK] * 3
+    assert levels(findings, "roles") == [OK] * 6
 
 
 @pytest.mark.parametrize(
@@ -188,15 +188,18 @@ def test_a_stream_that_no_function_reads() -> None:
 @pytest.mark.parametrize(
     ("deployed", "says"),
     [
-        ([function("collect"), function("sweep")], "there is no predict function"),
+        (all_but("predict"), "there is no predict function"),
+        (all_but("sweep", function("sweep"), function("sweep")), "2 functions are sweep of this"),
+        (all_but("train", function("train"), function("train")), "2 functions are train of this"),
         (
-            [function("collect"), function("predict"), function("sweep"), function("sweep")],
-            "2 functions are sweep of this stream",
-        ),
-        (
-            [msgspec.structs.replace(function("collect"), state="Failed"), function("predict"),
-             function("sweep")],
+            all_but("collect", msgspec.structs.replace(function("collect"), state="Failed")),
             "tg-collect is Failed",
+        ),
+        (all_but("deploy", function("deploy", SERVING="ice")), "deploy: SERVING must be "),
+        (
+            all_but("deploy", function("deploy", ENDPOINT_NAME="other")),
+            "ENDPOINT_NAME is not the same in all functions: predict tides, export tides, "
+            "train tides, deploy other",
         ),
         (
             [function("collect", WINDOW_SECONDS="7"), function("predict", WINDOW_SECONDS="7"),
@@ -204,9 +207,9 @@ def test_a_stream_that_no_function_reads() -> None:
             "collect: WINDOW_SECONDS must divide a day",
         ),
         (
-            [function("collect"), function("predict"), function("sweep", HEARTBEATS="producer")],
+            all_but("sweep", function("sweep", HEARTBEATS="producer")),
             "HEARTBEATS is not the same in all functions: collect sweep, predict sweep, "
-            "sweep producer",
+            "sweep producer, export sweep",
         ),
     ],
 )  # fmt: skip
@@ -218,7 +221,7 @@ def test_functions_that_cannot_count_together(deployed: list[FunctionFacts], say
 
 def test_a_function_that_is_being_made_is_no_fault() -> None:
     pending = msgspec.structs.replace(function("sweep"), state="Pending")
-    findings = examined(FakeCloud(deployed=[function("collect"), function("predict"), pending]))
+    findings = examined(FakeCloud(deployed=all_but("sweep", pending)))
     assert only(findings, WARNING).says == "tg-sweep is Pending"
 
 
@@ -228,7 +231,7 @@ def test_what_is_set_otherwise_here_than_there_is_a_warning() -> None:
     assert found.says == "WINDOW_SECONDS is 60 here, and 300 in the functions"
 
 
-# --- mapping, schedule, streams, topic, endpoint --------------------------------------------------
+# --- mapping, schedule, streams, topic ------------------------------------------------------------
 
 
 def test_a_mapping_that_spoils_the_counts_comes_with_the_command_that_mends_it() -> None:
@@ -255,7 +258,9 @@ def test_a_windows_stream_that_nobody_reads() -> None:
     [([Schedule("tick", False)], "enable-rule --name tick"), ([], "deploy template.yaml")],
 )
 def test_a_sweep_that_nobody_rings(rules: list[Schedule], remedy: str) -> None:
-    found = only(examined(FakeCloud(rules=rules)), WRONG)
+    cloud = FakeCloud()
+    cloud.rules["sweep"] = rules
+    found = only(examined(cloud), WRONG)
     assert found.what == "schedule"
     assert "no clock" in found.says
     assert remedy in found.remedy
@@ -279,18 +284,3 @@ def test_a_topic_that_nobody_is_subscribed_to() -> None:
     found = only(examined(FakeCloud(subscribers=TopicFacts(0, 1))), WARNING)
     assert found.says == "nobody is subscribed, 1 not confirmed: nobody hears of alerts"
     assert "aws sns subscribe" in found.remedy
-
-
-@pytest.mark.parametrize(
-    ("status", "level"), [("InService", OK), ("Updating", WARNING), ("Failed", WRONG)]
-)
-def test_an_endpoint_by_its_status(status: str, level: Level) -> None:
-    assert levels(examined(FakeCloud(endpoint_status=status)), "endpoint") == [level]
-
-
-def test_an_endpoint_that_is_missing_is_told_from_one_that_is_not_wanted_yet() -> None:
-    missing = FakeCloud(failures={"endpoint": Absent("Could not find endpoint")})
-    assert levels(examined(missing), "endpoint") == [WRONG]
-    none = [function("collect"), function("predict", ENDPOINT_NAME=""), function("sweep")]
-    findings = examined(FakeCloud(deployed=none))
-    assert only(findings, WARNING).says == "no model is set (ENDPOINT_NAME): nothing is judged"

@@ -18,7 +18,6 @@ from tidegauge.database_address import DatabaseAddress
 from tidegauge.domain.errors import Misconfigured
 from tidegauge.domain.snapshot import Loss
 from tidegauge.ports.diagnosis import (
-    Denied,
     SchemaFacts,
     ServerFacts,
 )
@@ -166,35 +165,3 @@ def test_a_stream_of_which_nothing_was_counted() -> None:
     findings = examined(database=FakeDatabase(snapshot=None))
     assert only(findings, WARNING).what == "counting"
     assert levels(findings, "one clock") == [NOT_CHECKED]
-
-
-# --- roles ----------------------------------------------------------------------------------------
-
-
-def test_a_role_that_lacks_a_permission_is_named_with_the_resource() -> None:
-    findings = examined(FakeCloud(denied_actions={"sagemaker:InvokeEndpoint"}))
-    found = only(findings, WRONG)
-    endpoint = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/tides"
-    assert found.says == f"predict may not sagemaker:InvokeEndpoint on {endpoint}"
-    assert "role/tg-predict" in found.remedy
-    assert levels(findings, "roles") == [OK, WRONG, OK]
-
-
-def test_a_simulation_that_allows_everything_is_no_green() -> None:
-    findings = examined(FakeCloud(allows_all=True))
-    assert levels(findings, "roles") == [NOT_CHECKED] * 3
-
-
-def test_a_simulation_that_is_refused_is_not_checked_and_says_what_is_missing() -> None:
-    cloud = FakeCloud(failures={"allowed": Denied("iam:SimulatePrincipalPolicy", "arn:role")})
-    findings = [finding for finding in examined(cloud) if finding.what == "roles"]
-    assert [finding.level for finding in findings] == [NOT_CHECKED] * 3
-    assert "iam:SimulatePrincipalPolicy on arn:role" in findings[0].says
-
-
-def test_a_resource_that_is_not_known_keeps_its_role_from_being_called_sound() -> None:
-    cloud = FakeCloud()
-    del cloud.streams["windows"]
-    findings = examined(cloud)
-    assert levels(findings, "windows stream") == [WRONG]
-    assert set(levels(findings, "roles")) == {NOT_CHECKED}

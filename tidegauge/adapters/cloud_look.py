@@ -4,6 +4,7 @@ Each call is tried once and given up after seconds. A refusal names the permissi
 and on what, a call that a stand-in for AWS does not know is told from one that failed.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
@@ -22,18 +23,25 @@ from tidegauge.ports.diagnosis import (
     Absent,
     Caller,
     Denied,
+    EndpointFacts,
     FunctionFacts,
+    Notification,
     Schedule,
     StreamFacts,
     TopicFacts,
     Unsupported,
 )
 
+_PASSING = "iam:PassRole"
+_PASSED_TO = "iam:PassedToService"
+
 # An account holds thousands of functions at most, fifty a page.
 MAX_PAGES = 100
 
 _DENIED = re.compile(r"AccessDenied|AuthorizationError|UnauthorizedOperation|NotAuthorized")
-_ABSENT = frozenset({"ResourceNotFoundException", "NotFound", "NotFoundException", "NoSuchEntity"})
+_ABSENT = frozenset(
+    {"ResourceNotFoundException", "NotFound", "NotFoundException", "NoSuchEntity", "NoSuchBucket"}
+)
 _UNKNOWN_CALL = frozenset(
     {"UnknownOperationException", "UnknownOperation", "InvalidAction", "NotImplemented"}
 )
@@ -134,15 +142,38 @@ class AwsLook:
             pending=int(attributes.get("SubscriptionsPending", 0)),
         )
 
-    def endpoint(self, name: str) -> str:
-        """Return a model endpoint's status."""
+    def endpoint(self, name: str) -> EndpointFacts:
+        """Return a model endpoint's facts."""
         with _asked(
             "sagemaker:DescribeEndpoint", f"endpoint/{name}", f"looking at endpoint {name}"
         ):
-            status: str = self._client("sagemaker").describe_endpoint(EndpointName=name)[
-                "EndpointStatus"
-            ]
-        return status
+            answer = self._client("sagemaker").describe_endpoint(EndpointName=name)
+        return EndpointFacts(
+            status=answer["EndpointStatus"],
+            variants=[each["VariantName"] for each in answer.get("ProductionVariants", [])],
+            reason=answer.get("FailureReason", ""),
+        )
+
+    def notifications(self, bucket: str) -> list[Notification]:
+        """Return which functions a bucket calls."""
+        with _asked(
+            "s3:GetBucketNotification", bucket, f"looking at the notifications of bucket {bucket}"
+        ):
+            answer = self._client("s3").get_bucket_notification_configuration(Bucket=bucket)
+        found = []
+        for each in answer.get("LambdaFunctionConfigurations", []):
+            rules = each.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+            # S3 takes these names in any case, and gives them back in its own.
+            filters = {rule["Name"].lower(): rule["Value"] for rule in rules}
+            found.append(
+                Notification(
+                    function_arn=each["LambdaFunctionArn"],
+                    events=each["Events"],
+                    prefix=filters.get("prefix", ""),
+                    suffix=filters.get("suffix", ""),
+                )
+            )
+        return found
 
     def secret(self, arn: str) -> DatabaseAddress:
         """Return what a database's secret holds."""
@@ -156,11 +187,58 @@ class AwsLook:
             answer = self._client("iam").simulate_principal_policy(
                 PolicySourceArn=role_arn, ActionNames=list(actions), ResourceArns=[resource]
             )
-        return {
-            result["EvalActionName"]
-            for result in answer["EvaluationResults"]
-            if result["EvalDecision"] == "allowed"
+        return _allowed(answer)
+
+    def may_pass(self, role_arn: str, passed_arn: str, service: str) -> bool:
+        """Return whether a role's own policies let it pass a role to a service of AWS.
+
+        Which service that is stands in a condition. A simulation that does not heed it refuses a
+        role that may, as it refuses a policy of our own that surely allows it.
+
+        Raises:
+            Unsupported: it does not heed it.
+        """
+        question: dict[str, Any] = {
+            "ActionNames": [_PASSING],
+            "ResourceArns": [passed_arn],
+            "ContextEntries": [
+                {
+                    "ContextKeyName": _PASSED_TO,
+                    "ContextKeyValues": [service],
+                    "ContextKeyType": "string",
+                }
+            ],
         }
+        with _asked("iam:SimulatePrincipalPolicy", role_arn, f"simulating role {role_arn}"):
+            answer = self._client("iam").simulate_principal_policy(
+                PolicySourceArn=role_arn, **question
+            )
+        if _PASSING in _allowed(answer):
+            return True
+        statement = {
+            "Effect": "Allow",
+            "Action": _PASSING,
+            "Resource": passed_arn,
+            "Condition": {"StringEquals": {_PASSED_TO: service}},
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        with _asked("iam:SimulateCustomPolicy", "*", "simulating a policy of our own"):
+            control = self._client("iam").simulate_custom_policy(
+                PolicyInputList=[policy], **question
+            )
+        if _PASSING not in _allowed(control):
+            msg = f"the simulation does not heed the condition {_PASSED_TO}"
+            raise Unsupported(msg)
+        return False
+
+
+def _allowed(answer: Any) -> set[str]:
+    """Return the actions that a simulation allows."""
+    return {
+        result["EvalActionName"]
+        for result in answer["EvaluationResults"]
+        if result["EvalDecision"] == "allowed"
+    }
 
 
 def _client_of(service: str) -> Any:

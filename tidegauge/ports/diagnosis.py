@@ -7,6 +7,7 @@ import msgspec
 
 from tidegauge.database_address import DatabaseAddress
 from tidegauge.domain.errors import TidegaugeError
+from tidegauge.domain.model_record import ModelState
 from tidegauge.domain.snapshot import Snapshot
 from tidegauge.ports.stream import StreamReading
 
@@ -101,6 +102,36 @@ class Schedule(msgspec.Struct, frozen=True):
     enabled: bool
 
 
+class EndpointFacts(msgspec.Struct, frozen=True):
+    """A model endpoint as it stands.
+
+    Attributes:
+        status: Such as `InService`.
+        variants: Names of the production variants that answer; ours are named after the model.
+        reason: Why it failed, as SageMaker says it; else empty.
+    """
+
+    status: str
+    variants: Sequence[str] = ()
+    reason: str = ""
+
+
+class Notification(msgspec.Struct, frozen=True):
+    """A bucket's order to call a function.
+
+    Attributes:
+        function_arn: The function.
+        events: Upon what, such as `s3:ObjectCreated:*`.
+        prefix: How the object's key must begin.
+        suffix: How it must end.
+    """
+
+    function_arn: str
+    events: Sequence[str]
+    prefix: str = ""
+    suffix: str = ""
+
+
 class CloudLook(Protocol):
     """Looks at what is deployed.
 
@@ -132,8 +163,12 @@ class CloudLook(Protocol):
         """Return a topic's facts."""
         ...
 
-    def endpoint(self, name: str) -> str:
-        """Return a model endpoint's status, such as `InService`."""
+    def endpoint(self, name: str) -> EndpointFacts:
+        """Return a model endpoint's facts."""
+        ...
+
+    def notifications(self, bucket: str) -> list[Notification]:
+        """Return which functions a bucket calls."""
         ...
 
     def secret(self, arn: str) -> DatabaseAddress:
@@ -142,6 +177,14 @@ class CloudLook(Protocol):
 
     def allowed(self, role_arn: str, actions: Sequence[str], resource: str) -> Set[str]:
         """Return those of the actions that a role's own policies allow on a resource."""
+        ...
+
+    def may_pass(self, role_arn: str, passed_arn: str, service: str) -> bool:
+        """Return whether a role's own policies let it pass a role to a service of AWS.
+
+        Raises:
+            Unsupported: the simulation does not heed to which service.
+        """
         ...
 
 
@@ -171,6 +214,13 @@ class SchemaFacts(msgspec.Struct, frozen=True):
     unknown: Sequence[str]
 
 
+class ModelStanding(msgspec.Struct, frozen=True):
+    """Where a model is on its way, by our records."""
+
+    version: str
+    state: ModelState
+
+
 class DatabaseLook(Snapshots, Protocol):
     """Looks at the database.
 
@@ -183,4 +233,8 @@ class DatabaseLook(Snapshots, Protocol):
 
     def schema(self) -> SchemaFacts:
         """Return how far the schema is."""
+        ...
+
+    def models(self, endpoint: str) -> Sequence[ModelStanding]:
+        """Return every model that was meant for an endpoint, latest first."""
         ...

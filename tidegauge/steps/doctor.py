@@ -16,10 +16,11 @@ from tidegauge.ports.diagnosis import (
     CloudLook,
     Denied,
     FunctionFacts,
+    ModelStanding,
     StreamFacts,
     Unsupported,
 )
-from tidegauge.settings import AlertSettings, JudgingSettings
+from tidegauge.settings import AlertSettings
 from tidegauge.steps.doctor_database import DatabaseAt, DatabaseChecks
 from tidegauge.steps.doctor_finding import (
     Check,
@@ -31,9 +32,12 @@ from tidegauge.steps.doctor_finding import (
     warning,
     wrong,
 )
-from tidegauge.steps.doctor_roles import Shared, lacking
+from tidegauge.steps.doctor_needs import Shared
+from tidegauge.steps.doctor_retraining import RetrainingChecks
+from tidegauge.steps.doctor_roles import lacking
 from tidegauge.steps.doctor_settings import (
     PARTS,
+    RETRAINING,
     by_part,
     differences,
     faults_here,
@@ -67,6 +71,9 @@ class Doctor:
         self._database = DatabaseChecks(
             self._variable, cloud, database_at, clock, self._clock_ahead_ms
         )
+        self._retraining = RetrainingChecks(
+            self._variable, cloud, lambda: self._functions, self._models
+        )
         self._sound: set[str] = set()
         self._caller: Caller | None = None
         self._events: StreamFacts | None = None
@@ -93,9 +100,9 @@ class Doctor:
             ("schedule", (functions,), self._check_schedule),
             ("windows stream", (account,), self._check_windows),
             ("topic", (account,), self._check_topic),
-            ("endpoint", (account,), self._check_endpoint),
             ("roles", (functions, events), self._check_roles),
             *self._database.table(),
+            *self._retraining.table(),
         )
 
     def _guarded(self, what: str, check: Check) -> Iterator[Finding]:
@@ -124,6 +131,12 @@ class Doctor:
         """Return a setting: as it stands here, else as the functions have it, else empty."""
         given = [f.variables.get(name, "") for f in self._functions.values()]
         return self._env.get(name) or next((value for value in given if value), "")
+
+    def _models(self, endpoint: str) -> Sequence[ModelStanding]:
+        if "schema" not in self._sound:
+            msg = "it needs the check of schema"
+            raise NotChecked(msg)
+        return self._database.models(endpoint)
 
     def _clock_ahead_ms(self) -> int | None:
         return self._caller.clock_ahead_ms if self._caller else None
@@ -162,7 +175,7 @@ class Doctor:
             msg = f"no function here reads stream {self._variable('EVENTS_STREAM') or '(unset)'}"
             raise Absent(msg)
         sound = True
-        for part in PARTS:
+        for part in (*PARTS, *(part for part in RETRAINING if part in found)):
             for finding in _function_findings(part, found.get(part, [])):
                 sound = False
                 yield finding
@@ -172,7 +185,7 @@ class Doctor:
             yield (wrong if level else warning)("functions", says, remedy)
         if sound:
             clock = self._variable("HEARTBEATS") or "sweep"
-            yield ok("functions", f"{', '.join(PARTS)}; the stream's clock is the {clock}")
+            yield ok("functions", f"{', '.join(found)}; the stream's clock is the {clock}")
 
     def _check_mapping(self) -> Iterator[Finding]:
         events = self._events
@@ -229,29 +242,14 @@ class Doctor:
             remedy = f"subscribe people: `aws sns subscribe --topic-arn {arn} --protocol email …`"
             yield warning("topic", f"nobody is subscribed{pending}: nobody hears of alerts", remedy)
 
-    def _check_endpoint(self) -> Iterator[Finding]:
-        name = self._variable("ENDPOINT_NAME")
-        if not name:
-            remedy = "deploy with EndpointName once there is a model"
-            yield warning("endpoint", "no model is set (ENDPOINT_NAME): nothing is judged", remedy)
-            return
-        JudgingSettings.from_env({"ENDPOINT_NAME": name})
-        status = self._cloud.endpoint(name)
-        if status == "InService":
-            yield ok("endpoint", f"{name} is in service")
-        elif status in ("Updating", "SystemUpdating", "Creating", "RollingBack"):
-            yield warning(
-                "endpoint", f"{name} is {status}", "wait: predict retries until it answers"
-            )
-        else:
-            remedy = "look at its FailureReason (`aws sagemaker describe-endpoint`), update it"
-            yield wrong("endpoint", f"{name} is {status}", remedy)
-
     def _check_roles(self) -> Iterator[Finding]:
         shared = Shared(
             events_arn=self._events.arn if self._events else "",
             windows_arn=self._windows.arn if self._windows else "",
             bucket=self._variable("FAILED_BATCHES_BUCKET"),
+            exports_bucket=self._variable("EXPORTS_BUCKET"),
+            models_bucket=self._variable("MODELS_BUCKET"),
+            model_role=self._variable("TRAINING_ROLE_ARN"),
         )
         for part, function in self._functions.items():
             try:
@@ -285,7 +283,6 @@ _SET_ADDRESS = (
 )
 _LOG_IN = "log in: set AWS_PROFILE or credentials, and AWS_DEFAULT_REGION"
 _REMEDY_ABSENT = {
-    "endpoint": "deploy a model under this name, or set EndpointName to one that is",
     "events stream": "set EVENTS_STREAM to the stack's output EventsStreamName; is it the right "
     "account and region (AWS_PROFILE, AWS_DEFAULT_REGION)?",
 }

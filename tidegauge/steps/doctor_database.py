@@ -13,7 +13,7 @@ from tidegauge.domain.health import HealthRules, State
 from tidegauge.domain.health_words import lines_of
 from tidegauge.domain.snapshot import Snapshot
 from tidegauge.ports import PatientClock
-from tidegauge.ports.diagnosis import CloudLook, DatabaseLook
+from tidegauge.ports.diagnosis import CloudLook, DatabaseLook, ModelStanding
 from tidegauge.settings import DatabaseSettings
 from tidegauge.steps.doctor_finding import (
     Check,
@@ -91,6 +91,13 @@ class DatabaseChecks:
             ("counting", ("schema",), self._check_counting),
             ("one clock", ("schema",), self._check_one_clock),
         )
+
+    def models(self, endpoint: str) -> Sequence[ModelStanding]:
+        """Return every model that was meant for an endpoint, latest first.
+
+        Only once the check of schema has passed.
+        """
+        return self._connected().models(endpoint)
 
     def _settings(self) -> DatabaseSettings:
         """Return how to reach the database: as it stands here, else as the functions have it."""

@@ -7,9 +7,13 @@ from tidegauge.setting_reader import Reader
 from tidegauge.settings import (
     AlertSettings,
     DatabaseSettings,
+    DeploySettings,
+    ExportSettings,
     JudgingSettings,
+    ModelSettings,
     Settings,
     StreamSettings,
+    TrainingSettings,
     WindowSettings,
 )
 
@@ -18,6 +22,20 @@ PARTS: dict[str, tuple[type[Settings], ...]] = {
     "collect": (WindowSettings, StreamSettings, DatabaseSettings),
     "predict": (WindowSettings, JudgingSettings, AlertSettings, DatabaseSettings),
     "sweep": (WindowSettings, StreamSettings, AlertSettings, DatabaseSettings),
+}
+
+# Those that bring models. A stack may have been deployed before they were.
+RETRAINING: dict[str, tuple[type[Settings], ...]] = {
+    "export": (
+        WindowSettings,
+        StreamSettings,
+        JudgingSettings,
+        ExportSettings,
+        ModelSettings,
+        DatabaseSettings,
+    ),
+    "train": (ModelSettings, TrainingSettings, DatabaseSettings),
+    "deploy": (ModelSettings, DeploySettings, AlertSettings, DatabaseSettings),
 }
 
 # A count means nothing if these are not the same everywhere.
@@ -30,6 +48,8 @@ _SHARED = (
     "SERIES_BY",
     "DATABASE_SECRET_ARN",
 )
+# Where these differ, one model is trained and another is asked.
+_OF_MODELS = ("ENDPOINT_NAME", "TRAINING_JOB_PREFIX")
 
 
 def faults_here(env: Mapping[str, str]) -> list[str]:
@@ -48,28 +68,33 @@ def faults_here(env: Mapping[str, str]) -> list[str]:
 
 def faults_of_function(part: str, variables: Mapping[str, str]) -> list[str]:
     """Return what is wrong with a function's variables, a sentence each."""
-    return _faults(variables, PARTS[part])
+    return _faults(variables, {**PARTS, **RETRAINING}[part])
 
 
 def by_part(functions: Sequence[FunctionFacts]) -> dict[str, list[FunctionFacts]]:
     """Return the functions by what they are, as their handlers say."""
     found: dict[str, list[FunctionFacts]] = {}
-    for part in PARTS:
-        mine = [f for f in functions if f.handler.startswith(f"consumers.{part}.")]
-        if mine:
-            found[part] = mine
+    for folder, parts in (("consumers", PARTS), ("retrain", RETRAINING)):
+        for part in parts:
+            mine = [f for f in functions if f.handler.startswith(f"{folder}.{part}.")]
+            if mine:
+                found[part] = mine
     return found
 
 
 def differences(
     functions: Mapping[str, FunctionFacts], env: Mapping[str, str]
 ) -> Iterator[tuple[str, bool]]:
-    """Yield the variables that differ: a sentence, and whether counting suffers.
+    """Yield the variables that differ: a sentence, and whether counting or judging suffers.
 
     Where the functions agree and it is set otherwise here, only what is told here is wrong.
     """
-    for name in _SHARED:
-        values = {part: f.variables.get(name, "") for part, f in functions.items()}
+    for name in (*_SHARED, *_OF_MODELS):
+        values = {
+            part: f.variables.get(name, "")
+            for part, f in functions.items()
+            if name in f.variables or name in _SHARED
+        }
         different = set(values.values())
         if len(different) > 1:
             told = ", ".join(f"{part} {value or 'unset'}" for part, value in values.items())
@@ -83,4 +108,4 @@ def _faults(variables: Mapping[str, str], kinds: Sequence[type[Settings]]) -> li
     reader = Reader(variables)
     for kind in kinds:
         kind.read(reader)
-    return reader.problems
+    return list(dict.fromkeys(reader.problems))  # several kinds may read one variable

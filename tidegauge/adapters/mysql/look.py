@@ -6,8 +6,9 @@ from tidegauge.adapters.mysql.queries import query
 from tidegauge.adapters.mysql.status import MysqlSnapshots
 from tidegauge.adapters.mysql.times import from_sql
 from tidegauge.domain.errors import Transient
+from tidegauge.domain.model_record import ModelState
 from tidegauge.ports import Clock
-from tidegauge.ports.diagnosis import SchemaFacts, ServerFacts
+from tidegauge.ports.diagnosis import ModelStanding, SchemaFacts, ServerFacts
 
 
 class MysqlLook(MysqlSnapshots):
@@ -48,3 +49,10 @@ class MysqlLook(MysqlSnapshots):
     def schema(self) -> SchemaFacts:
         """Return how far the schema is."""
         return SchemaFacts(pending_migrations(self._database), unknown_migrations(self._database))
+
+    def models(self, endpoint: str) -> list[ModelStanding]:
+        """Return every model that was meant for an endpoint, latest first."""
+        with self._database.transaction() as cursor:
+            cursor.execute(query("model_standings"), {"endpoint": endpoint})
+            rows = cursor.fetchall()
+        return [ModelStanding(version, ModelState(state)) for version, state in rows]
