@@ -49,3 +49,17 @@ def test_the_free_port_it_took_is_written_into_a_file(tmp_path: Path) -> None:
     finally:
         process.terminate()
         process.communicate(timeout=20)
+
+
+def test_a_state_folder_that_holds_something_else_is_said_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "registry.json").write_text('{"jobs": 7}')
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "sagemaker_standin", "--port", "0", "--state", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 2
+    assert "is no state of the stand-in" in done.stderr
+    assert done.stderr.count("\n") == 1

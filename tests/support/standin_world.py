@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 import numpy as np
+from botocore.config import Config
 from botocore.model import StructureShape
 from numpy.typing import NDArray
 
@@ -161,19 +162,30 @@ def answered(operation: str, answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def standin_world(s3: str, bucket: str, **options: Any) -> Iterator[World]:
-    """Run a stand-in with `running_standin`'s options beside an S3, and make a bucket there."""
+def standin_world(
+    s3: str, bucket: str, *, told_s3: str | None = None, **options: Any
+) -> Iterator[World]:
+    """Run a stand-in beside an S3, and make a bucket there.
+
+    Args:
+        s3: Address of the S3.
+        bucket: The bucket's name.
+        told_s3: The address that the stand-in is told, if it is another one.
+        options: Further ones of `running_standin`.
+    """
     keys: Any = {
         "aws_access_key_id": AWS_ENVIRONMENT["AWS_ACCESS_KEY_ID"],
         "aws_secret_access_key": AWS_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
         "region_name": AWS_ENVIRONMENT["AWS_DEFAULT_REGION"],
+        # A test wants to see each refusal itself.
+        "config": Config(retries={"total_max_attempts": 1}),
     }
     store = boto3.client("s3", endpoint_url=s3, **keys)
     if bucket not in {known["Name"] for known in store.list_buckets()["Buckets"]}:
         store.create_bucket(
             Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
         )
-    with running_standin(s3=s3, **options) as address:
+    with running_standin(s3=told_s3 or s3, **options) as address:
         control = boto3.client("sagemaker", endpoint_url=address, **keys)
         runtime = boto3.client("sagemaker-runtime", endpoint_url=address, **keys)
         yield World(address, control, runtime, store, bucket)
