@@ -36,6 +36,10 @@ class Metric(Enum):
     DATASETS_REFUSED = ("DatasetsRefused", "Count", "datasets that nothing can be trained on")
     DATASETS_EXPORTED = ("DatasetsExported", "Count", "datasets written for training")
     WINDOWS_EXCLUDED = ("WindowsExcluded", "Count", "windows that were left out of a dataset")
+    MODELS_DEPLOYED = ("ModelsDeployed", "Count", "models that went live")
+    MODELS_REFUSED = ("ModelsRefused", "Count", "models that the gate or their artifact kept out")
+    MODELS_ROLLED_BACK = ("ModelsRolledBack", "Count", "models that the endpoint went back from")
+    TRAININGS_FAILED = ("TrainingsFailed", "Count", "training jobs that gave no model")
 
     def __init__(self, metric_name: str, unit: str, meaning: str) -> None:
         self.metric_name = metric_name
