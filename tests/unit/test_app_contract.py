@@ -10,10 +10,21 @@ import pytest
 from consumers.collect import app as collect_app
 from consumers.predict import app as predict_app
 from consumers.sweep import app as sweep_app
+from retrain.deploy import app as deploy_app
+from retrain.export import app as export_app
+from retrain.train import app as train_app
 from tidegauge.domain.errors import InvalidInput, Misconfigured
+from tidegauge.settings import variable_names
 from tidegauge.signals import Metric
+from tidegauge.steps.doctor_settings import PARTS, RETRAINING
 
-APPS = [collect_app, predict_app, sweep_app]
+APPS = [collect_app, predict_app, sweep_app, export_app, train_app, deploy_app]
+VARIABLES = {
+    name
+    for kinds in (PARTS | RETRAINING).values()
+    for kind in kinds
+    for name in variable_names(kind)
+}
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 CONTEXT: Any = SimpleNamespace(
     function_name="f", memory_limit_in_mb=1, invoked_function_arn="arn", aws_request_id="r"
@@ -22,9 +33,7 @@ CONTEXT: Any = SimpleNamespace(
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABASE_URL", "DATABASE_SECRET_ARN", "EVENTS_STREAM", "WINDOWS_STREAM"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("ALERTS_TOPIC_ARN", "POWERTOOLS_METRICS_NAMESPACE"):
+    for name in (*VARIABLES, "POWERTOOLS_METRICS_NAMESPACE"):
         monkeypatch.delenv(name, raising=False)
 
 

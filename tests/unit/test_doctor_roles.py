@@ -27,6 +27,7 @@ _NAMED = {
     "mappings": "*",
     "all jobs": "*",
     "endpoint": ":endpoint/${EndpointName}",
+    "endpoints": ":endpoint/*",
     "jobs": ":training-job/*",
     "configs": ":endpoint-config/*",
     "models": ":model/*",

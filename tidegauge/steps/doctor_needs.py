@@ -70,6 +70,7 @@ NEEDS: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
             "all jobs",
             (
                 "sagemaker:ListEndpointConfigs",
+                "sagemaker:ListEndpoints",
                 "sagemaker:ListModels",
                 "sagemaker:ListTrainingJobs",
             ),
@@ -99,6 +100,8 @@ NEEDS: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
                 "sagemaker:UpdateEndpoint",
             ),
         ),
+        # what any of them serves is never deleted
+        ("endpoints", ("sagemaker:DescribeEndpoint",)),
         ("alarms", ("cloudwatch:DescribeAlarms",)),
         ("model role", (PASSING,)),
         ("topic", _ALERT),
@@ -149,7 +152,7 @@ def resource_of(kind: str, function: FunctionFacts, shared: Shared) -> str | Non
         case "alarms":
             name = variables.get("ROLLBACK_ALARMS", "").partition(",")[0]
             return _arn(function, "cloudwatch", f"alarm:{name}") if name else None
-        case "jobs" | "configs" | "models":
+        case "jobs" | "configs" | "models" | "endpoints":
             return _arn(function, "sagemaker", _EXAMPLES[kind])
         case "bucket" | "objects":  # a deployment may do without
             return _in_bucket(function, shared.bucket, _EXAMPLES[kind]) or None
@@ -164,6 +167,7 @@ _EXAMPLES = {
     "jobs": "training-job/x",
     "configs": "endpoint-config/x",
     "models": "model/x",
+    "endpoints": "endpoint/x",
     "bucket": "",
     "objects": "/aws/lambda/x",
     "exports bucket": "",
