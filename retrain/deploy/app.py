@@ -32,7 +32,6 @@ from tidegauge.settings import (
     AlertSettings,
     DatabaseSettings,
     DeploySettings,
-    ExportSettings,
     ModelSettings,
     read_settings,
 )
@@ -68,8 +67,8 @@ class Deployer(msgspec.Struct, frozen=True):
 @cache
 def deployer() -> Deployer:
     """Build the step and its adapters once per process, on first use."""
-    models, exports, deploying, alerts, databases = read_settings(
-        os.environ, ModelSettings, ExportSettings, DeploySettings, AlertSettings, DatabaseSettings
+    models, deploying, alerts, databases = read_settings(
+        os.environ, ModelSettings, DeploySettings, AlertSettings, DatabaseSettings
     )
     secret = secret_of(databases)
     locate = secret.locate if secret else None
@@ -83,7 +82,6 @@ def deployer() -> Deployer:
         S3ObjectStore(),
         EndpointPredictor(models.endpoint_name, max_payload_bytes=PAYLOAD_BYTES),
         check_archive,
-        datasets=f"{exports.folder_uri}/",
     )
     clock = SystemClock()
     step = DeployStep(

@@ -33,5 +33,8 @@ SELECT EXISTS (
   SELECT 1 FROM model WHERE endpoint = %(endpoint)s AND state IN ('live', 'retired')
 )
 
+-- name: is_dataset
+SELECT EXISTS (SELECT 1 FROM dataset WHERE manifest_uri = %(manifest_uri)s)
+
 -- name: newest_generation
 SELECT COALESCE(MAX(generation), 0) FROM generation

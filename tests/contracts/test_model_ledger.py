@@ -10,10 +10,12 @@ from msgspec.structs import replace
 from tidegauge.adapters.clock import SystemClock
 from tidegauge.adapters.memory_models import MemoryModelLedger
 from tidegauge.adapters.mysql.connection import Database
+from tidegauge.adapters.mysql.dataset import MysqlDatasetStore
 from tidegauge.adapters.mysql.migrate import migrate
 from tidegauge.adapters.mysql.models import MysqlModelLedger
 from tidegauge.adapters.mysql.outbox import MysqlOutbox
 from tidegauge.domain.alert import Alert
+from tidegauge.domain.dataset import Dataset
 from tidegauge.domain.model_record import ModelRecord, ModelState, Parameter
 from tidegauge.ports import Destination, ModelChange, ModelLedger, OutboxMessage, alert_message
 from tidegauge.settings import DatabaseSettings
@@ -44,6 +46,10 @@ class Ledgers(Protocol):
         """Return what waits in the outbox for people."""
         ...
 
+    def export(self, manifest_uri: str) -> None:
+        """Let a dataset have been exported."""
+        ...
+
     def close(self) -> None:
         """Close what is open."""
         ...
@@ -61,6 +67,9 @@ class InMemory:
 
     def messages(self) -> list[OutboxMessage]:
         return self.memory.messages
+
+    def export(self, manifest_uri: str) -> None:
+        self.memory.datasets.add(manifest_uri)
 
     def close(self) -> None:
         pass
@@ -88,6 +97,10 @@ class OnMysql:
     def messages(self) -> list[OutboxMessage]:
         taken = MysqlOutbox(self._connection()).take(Destination.ALERTS, 100)
         return [stored.message for stored in taken]
+
+    def export(self, manifest_uri: str) -> None:
+        dataset = Dataset(manifest_uri, "arn", 0, FIRST.until_ms)
+        MysqlDatasetStore(self._connection(), "events").note(dataset)
 
     def close(self) -> None:
         for database in self._open:
@@ -190,6 +203,13 @@ def test_models_are_listed_by_state_latest_first(ledgers: Ledgers) -> None:
 def test_a_model_was_live_if_it_is_or_gave_way(ledgers: Ledgers, state: ModelState) -> None:
     noted(ledgers.ledger, replace(FIRST, state=state))
     assert ledgers.ledger.was_live() == (state in (ModelState.LIVE, ModelState.RETIRED))
+
+
+def test_a_dataset_is_known_by_its_manifest(ledgers: Ledgers) -> None:
+    assert not ledgers.ledger.is_dataset(FIRST.manifest_uri)
+    ledgers.export(FIRST.manifest_uri)
+    assert ledgers.ledger.is_dataset(FIRST.manifest_uri)
+    assert not ledgers.ledger.is_dataset("s3://others/exports/x/manifest.json")
 
 
 def test_a_lock_has_one_holder_and_is_free_behind_it(ledgers: Ledgers) -> None:

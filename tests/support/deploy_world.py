@@ -139,6 +139,8 @@ class DeployWorld:
         self.objects.put(f"{folder}/validation.csv", rows, content_type="text/csv")
         uri = f"{folder}/manifest.json"
         self.objects.put(uri, manifest.to_json(), content_type="application/json")
+        if bucket == "exports":
+            self.ledger.datasets.add(uri)
         return uri
 
     def start(self, version: str, *, noted: bool = True, **dataset: Any) -> None:
@@ -203,7 +205,6 @@ class DeployWorld:
                 cast("Any", Failing(self.objects, fault)) if fault else self.objects,
                 cast("Any", Failing(self.predictor, fault)) if fault else self.predictor,
                 check_archive,
-                datasets="s3://exports/exports/",
             ),
         ]  # fmt: skip
         if fault is not None:

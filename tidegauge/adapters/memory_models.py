@@ -16,6 +16,7 @@ class MemoryModelLedger:
 
     Attributes:
         messages: What was handed to the outbox, in order.
+        datasets: The manifests of datasets that were exported.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -23,6 +24,7 @@ class MemoryModelLedger:
         self._models: dict[str, StoredModel] = {}
         self._locks: set[str] = set()
         self.messages: list[OutboxMessage] = []
+        self.datasets: set[str] = set()
 
     @contextmanager
     def only_one(self, what: str) -> Iterator[bool]:
@@ -61,6 +63,10 @@ class MemoryModelLedger:
             self._models[change.record.version] = StoredModel(change.record, noted_ms, now_ms)
         self.messages += [alert_message(notice) for notice in notices]
         return True
+
+    def is_dataset(self, manifest_uri: str) -> bool:
+        """Return whether a manifest is that of a dataset that was exported here."""
+        return manifest_uri in self.datasets
 
     def was_live(self) -> bool:
         """Return whether any model has ever been live on the endpoint."""

@@ -108,6 +108,10 @@ class ModelLedger(Protocol):
         """
         ...
 
+    def is_dataset(self, manifest_uri: str) -> bool:
+        """Return whether a manifest is that of a dataset that was exported here."""
+        ...
+
     def was_live(self) -> bool:
         """Return whether any model has ever been live on the endpoint."""
         ...

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from tidegauge.domain.endpoint import DeployRules
-from tidegauge.domain.errors import InvalidInput, Misconfigured, TidegaugeError
+from tidegauge.domain.errors import InvalidInput, TidegaugeError
 from tidegauge.domain.gate import Candidate, weigh
 from tidegauge.domain.model_record import ModelRecord, ModelState, Phase
 from tidegauge.domain.training_job import BROKEN_OFF, VALIDATION_ERROR, JobStatus, TrainingJob
@@ -154,7 +154,8 @@ class DeployStep:
         with self._ledger.only_one(LOCK) as alone:
             if not alone:
                 return DeployOutcome(ran=False)
-            outcome.unknown = [name for name in rung if not self._heed(name, until_ms)]
+            for name in dict.fromkeys(rung):
+                self._heed(name, outcome, until_ms)
             self._adopt_newest()
             # A model that was settled took its time: what came meanwhile is looked at as well.
             while self._look_at_all(outcome, until_ms):
@@ -247,28 +248,33 @@ class DeployStep:
 
     # --- models that nobody noted
 
-    def _heed(self, name: str, until_ms: int) -> bool:
+    def _heed(self, name: str, outcome: DeployOutcome, until_ms: int) -> None:
         """Note a job that rang, if it is one of ours, and wait a little for it to be completed."""
-        if not name.startswith(self._rules.job_prefix):
-            return False
-        wait_ms = min(until_ms, self._clock.now_ms() + _JOB_PATIENCE_MS)
+        ours = name.startswith(self._rules.job_prefix)
+        job = self._ended(name, until_ms) if ours else None
+        if job is None:
+            outcome.unknown.append(name)
+        elif self._ledger.get(name) is None:
+            try:
+                self._adopt(job)
+            except InvalidInput as error:
+                refused = replace(
+                    self._record_of(job, job.created_ms),
+                    state=ModelState.REFUSED,
+                    reasons=(str(error),),
+                )
+                self._changeover.note(refused, None)
+                outcome.refused.append(name)
+
+    def _ended(self, name: str, until_ms: int) -> TrainingJob | None:
+        """Return a job once it has ended, or as it is when patience has."""
+        until_ms = min(until_ms, self._clock.now_ms() + _JOB_PATIENCE_MS)
         while True:
             job = self._jobs.describe(name)
-            if job is None or job.status is not JobStatus.IN_PROGRESS:
-                break
             then_ms = self._clock.now_ms() + self._poll_ms
-            if then_ms > wait_ms:
-                break
+            if job is None or job.status is not JobStatus.IN_PROGRESS or then_ms > until_ms:
+                return job
             self._clock.wait_until_ms(then_ms)
-        if job is None:
-            return False
-        if self._ledger.get(name) is None:
-            try:
-                until_ms = self._examiner.manifest(manifest_uri_of(job)).until_ms
-            except InvalidInput:
-                until_ms = job.created_ms  # for people to hear why it is refused
-            self._adopt(job, until_ms)
-        return True
 
     def _adopt_newest(self) -> None:
         """Note the newest completed job of ours that nobody noted, if it is newer than all noted.
@@ -286,21 +292,31 @@ class DeployStep:
             if not job.artifact_uri.endswith(f"/{artifact_key(name)}"):
                 continue
             try:
-                until_ms = self._examiner.manifest(manifest_uri_of(job)).until_ms
-            except (InvalidInput, Misconfigured):
+                self._adopt(job)
+            except InvalidInput:
                 continue  # trained on something else, which nobody asked us to deploy
-            self._adopt(job, until_ms)
             return
 
-    def _adopt(self, job: TrainingJob, until_ms: int) -> None:
-        record = ModelRecord(
+    def _adopt(self, job: TrainingJob) -> None:
+        """Note a job of nobody's. Raises InvalidInput unless an export of ours is its dataset.
+
+        Other stacks' jobs may be named like ours.
+        """
+        uri = manifest_uri_of(job)
+        if not self._ledger.is_dataset(uri):
+            msg = f"it was not trained on an export of ours: {uri or 'it has no train channel'}"
+            raise InvalidInput(msg)
+        record = self._record_of(job, self._examiner.manifest(uri).until_ms)
+        self._ledger.write([ModelChange(record, None)])
+
+    def _record_of(self, job: TrainingJob, until_ms: int) -> ModelRecord:
+        return ModelRecord(
             version=job.name,
             endpoint=self._rules.endpoint,
             state=ModelState.TRAINING,
             until_ms=until_ms,
             manifest_uri=manifest_uri_of(job),
         )
-        self._ledger.write([ModelChange(record, None)])
 
     def _restorable(self, version: str) -> ModelRecord:
         stored = self._ledger.get(version)

@@ -99,7 +99,9 @@ class Changeover:
                 record = steps[record.phase](record, self._at_rest())
         return record
 
-    def note(self, record: ModelRecord, was: ModelState, *others: ModelChange) -> ModelRecord:
+    def note(
+        self, record: ModelRecord, was: ModelState | None, *others: ModelChange
+    ) -> ModelRecord:
         """Write a record as it shall stand; what became of a settled one is told to people."""
         notices = [self._notice(record)] if record.state in _TOLD else []
         if not self._ledger.write([ModelChange(record, was), *others], notices):

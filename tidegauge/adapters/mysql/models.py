@@ -83,6 +83,13 @@ class MysqlModelLedger:
             return False
         return True
 
+    def is_dataset(self, manifest_uri: str) -> bool:
+        """Return whether a manifest is that of a dataset that was exported here."""
+        with self._database.transaction() as cursor:
+            cursor.execute(query("is_dataset"), {"manifest_uri": manifest_uri})
+            row = cursor.fetchone()
+        return row is not None and bool(row[0])
+
     def was_live(self) -> bool:
         """Return whether any model has ever been live on the endpoint."""
         with self._database.transaction() as cursor:
