@@ -20,7 +20,7 @@ import botocore.session
 
 from embedded import processes
 from embedded.bootstrap import SetupFailed, environment
-from embedded.places import Places
+from embedded.places import Places, all_places
 from tidegauge.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Engine:
         except SetupFailed as error:
             raise InvalidInput(str(error)) from error
         port = processes.choose_port(
-            self._port or (0 if processes.listens(PREFERRED_PORT) else PREFERRED_PORT),
+            self._port or self._usual_port(),
             what="the AWS engine",
             setting="TIDEGAUGE_ENGINE_PORT",
         )
@@ -157,6 +157,14 @@ class Engine:
             seconds=START_SECONDS,
         )
         return address
+
+    def _usual_port(self) -> int:
+        """Return the usual port where a person's stack may have it, else 0 for any other.
+
+        Tests start engines side by side: two that found one port free would meet on it.
+        """
+        of_a_person = self._places.state in (places.state for places in all_places())
+        return PREFERRED_PORT if of_a_person and not processes.listens(PREFERRED_PORT) else 0
 
     def down(self) -> bool:
         """Stop the engine and the functions it runs. Returns whether there was one."""

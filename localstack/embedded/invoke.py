@@ -54,7 +54,7 @@ def invoke(name: str, running: Running, repository: Path) -> dict[str, Any]:
         msg = f"there is no function {name!r}: use F={' or F='.join(known)}"
         raise InvalidInput(msg)
     folder = known[name]
-    event = json.loads((folder / "event.json").read_text())
+    event = _of_this_stack(json.loads((folder / "event.json").read_text()), name, running)
     spare_generation(running.engine, SPARE_STREAM)
     reached = running.engine.within(os.environ)
     os.environ.clear()
@@ -64,6 +64,18 @@ def invoke(name: str, running: Running, repository: Path) -> dict[str, Any]:
     handler = importlib.import_module(f"{folder.parent.name}.{name}.app").handler
     answer: dict[str, Any] = handler(event, Context(name))
     return answer
+
+
+def _of_this_stack(event: dict[str, Any], name: str, running: Running) -> dict[str, Any]:
+    """Let an example of S3 be about the bucket that calls the function here."""
+    buckets = {
+        "train": running.outputs.exports_bucket_name,
+        "deploy": running.outputs.models_bucket_name,
+    }
+    for record in event.get("Records", []):
+        if "s3" in record:
+            record["s3"]["bucket"]["name"] = buckets[name]
+    return event
 
 
 def variables(name: str, running: Running) -> Mapping[str, str]:

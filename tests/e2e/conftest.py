@@ -7,10 +7,10 @@ from embedded.local import Running
 from embedded.places import Places
 from embedded.progress import Phases
 from embedded.report import Report
-from embedded.run import replay_and_report
+from embedded.run import learn_and_report
 
 
 @pytest.fixture(scope="session")
 def storm(stack: Running, places: Places) -> Report:
-    """What an undisturbed replay of the storm came to."""
-    return replay_and_report(stack, places, Phases(Console(stderr=True)))
+    """What a replay of the storm came to, judged by a model trained on the days before."""
+    return learn_and_report(stack, places, Phases(Console(stderr=True)))
