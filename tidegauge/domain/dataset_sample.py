@@ -58,7 +58,8 @@ class Sample:
         """
         self._hashes = np.concatenate((self._hashes, hashes))
         self._places = np.concatenate((self._places, places))
-        if len(self._hashes) > 2 * self._limit:
+        # Often enough to turn most rows away early: features cost more than a partition.
+        if len(self._hashes) > self._limit + self._limit // 4:
             self._shrink()
 
     def chosen(self) -> NDArray[np.int64]:
