@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from tidegauge.cli.opened import opened
 from tidegauge.cli.reached import as_if_exported, reached
 from tidegauge.cli.replay_options import print_json
 from tidegauge.domain.model_record import SETTLED, ModelRecord, ModelState
@@ -70,6 +69,7 @@ def _retrain(
     from tidegauge.adapters.mysql.dataset import MysqlDatasetStore
     from tidegauge.adapters.mysql.models import MysqlModelLedger
     from tidegauge.adapters.s3 import S3ObjectStore
+    from tidegauge.cli.opened import opened
     from tidegauge.settings import (
         DatabaseSettings,
         ExportSettings,
