@@ -1,6 +1,7 @@
 # Needs make and Python 3.11 or newer; everything else is set up under .tidegauge and .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt check test unit chaos fuzz build run live down status invoke e2e constraints
+.PHONY: help setup fmt check test unit chaos fuzz build run live down status invoke notebook e2e \
+	constraints
 SHELL := /bin/sh
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -85,6 +86,9 @@ status: setup ## what runs, and where
 
 invoke: setup ## run one function on its event.json: make invoke F=collect
 	@$(LOCAL) invoke "$(F)"
+
+notebook: setup ## run the notebook on servers of its own and renew its outputs
+	@PYTHONPATH=.:localstack $(BIN)/python -m tests.support.notebook
 
 constraints: setup ## renew consumers/constraints.txt from uv.lock
 	$(EXPORT) --output-file consumers/constraints.txt >/dev/null
