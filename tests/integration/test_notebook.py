@@ -11,13 +11,22 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 
 from embedded.engine import EngineAddress
-from tests.support.notebook import NOTEBOOK, executed, notebook_world, read_notebook, shown
+from tests.support.notebook import (
+    NOTEBOOK,
+    Shown,
+    executed,
+    notebook_world,
+    read_notebook,
+    shown,
+)
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 MAX_BYTES = 1_000_000
 PNG = b"\x89PNG\r\n\x1a\n"
+HASH = re.compile(r"[0-9a-f]{8,}")
+COMPRESSED = re.compile(r"(counts\.csv\.gz \| [\d,]+ \| )[\d,]+")
 # Folders and addresses of the machine that it was run on.
 OF_A_MACHINE = re.compile(r"(/work|/tmp|/root|/home|/Users|/var)\b|127\.0\.0\.1|localhost")
 
@@ -65,10 +74,20 @@ def left_in(world: dict[str, str]) -> dict[str, list[str]]:
     }
 
 
+def alike(notebook: "NotebookNode") -> list[Shown]:
+    """Return what a notebook shows wherever it runs.
+
+    Another zlib makes other bytes of the same windows, and so another name of the dataset.
+    """
+    return [
+        one._replace(text=COMPRESSED.sub(r"\1", HASH.sub("#", one.text))) for one in shown(notebook)
+    ]
+
+
 @pytest.mark.engine
 def test_a_new_run_shows_what_is_committed(runs: Runs) -> None:
     # Whatever changes what it shows, renews what is committed: `make notebook`.
-    assert shown(runs.second) == shown(read_notebook())
+    assert alike(runs.second) == alike(read_notebook())
 
 
 @pytest.mark.engine
