@@ -115,7 +115,7 @@ class Deployment:
             variables["ALERTS_TOPIC_ARN"] = self.topic
         if part == "predict" or part in RETRAINING:
             variables["ENDPOINT_NAME"] = self.name
-        if part in ("export", "deploy"):
+        if part == "export":
             variables["EXPORTS_BUCKET"] = self.buckets["exports"]
         if part == "train":
             variables["MODELS_BUCKET"] = self.buckets["models"]

@@ -74,8 +74,7 @@ def function(part: str, **variables: str) -> FunctionFacts:
             "TRAINING_ROLE_ARN": MODEL_ROLE,
         },
         "deploy": {
-            "ALERTS_TOPIC_ARN": TOPIC, "ENDPOINT_NAME": ENDPOINT, "EXPORTS_BUCKET": "exports",
-            "ROLLBACK_ALARMS": "one,two",
+            "ALERTS_TOPIC_ARN": TOPIC, "ENDPOINT_NAME": ENDPOINT, "ROLLBACK_ALARMS": "one,two",
         },
     }.get(part, {})  # fmt: skip
     return FunctionFacts(

@@ -35,7 +35,7 @@ RETRAINING: dict[str, tuple[type[Settings], ...]] = {
         DatabaseSettings,
     ),
     "train": (ModelSettings, TrainingSettings, DatabaseSettings),
-    "deploy": (ModelSettings, ExportSettings, DeploySettings, AlertSettings, DatabaseSettings),
+    "deploy": (ModelSettings, DeploySettings, AlertSettings, DatabaseSettings),
 }
 
 # A count means nothing if these are not the same everywhere.
