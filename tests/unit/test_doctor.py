@@ -170,10 +170,12 @@ def test_all_faults_of_settings_are_told_together() -> None:
     env = {
         "EVENTS_STREAM": "events", "WINDOW_SECONDS": "7", "HEARTBEATS": "sun",
         "ALERTS_TOPIC_ARN": "alerts", "DATABASE_URL": f"mysql://{PASSWORD}@",
+        "ENDPOINT_NAME": "under_score", "EXPORTS_BUCKET": "A bucket", "GATE_MARGIN": "much",
     }  # fmt: skip
     findings = examined(env=env)
     faults = [finding.says for finding in findings if finding.what == "settings"]
     names = ["WINDOW_SECONDS", "HEARTBEATS", "ALERTS_TOPIC_ARN", "DATABASE_URL"]
+    names += ["ENDPOINT_NAME", "EXPORTS_BUCKET", "GATE_MARGIN"]
     assert all(any(fault.startswith(name) for fault in faults) for name in names)
     assert len(faults) == len(names)
     assert PASSWORD not in repr(findings)

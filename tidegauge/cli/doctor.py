@@ -1,4 +1,4 @@
-"""`tidegauge doctor`: looks at all that counting and alerting need, and says what to mend."""
+"""`tidegauge doctor`: looks at all that counting, alerting and retraining need, and says what to mend."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ def doctor(
     live: Annotated[bool, typer.Option("--live", help="Look at the stack of `make live`.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Check settings, database, streams, topic, endpoint, mapping, clocks and permissions.
+    """Check settings, database, streams, topic, mapping, clocks, permissions, model and retraining.
 
     Looks at the stream of the environment (EVENTS_STREAM and, if it is set, DATABASE_URL or
     DATABASE_SECRET_ARN), else at a local stack that is up. What only functions know is taken from

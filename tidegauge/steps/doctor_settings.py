@@ -57,13 +57,20 @@ def faults_here(env: Mapping[str, str]) -> list[str]:
 
     What is not set is no fault: the functions know it.
     """
-    kinds: list[type[Settings]] = [WindowSettings, StreamSettings, JudgingSettings]
+    kinds: list[type[Settings]] = [
+        WindowSettings,
+        StreamSettings,
+        JudgingSettings,
+        ModelSettings,
+        ExportSettings,
+        DeploySettings,
+    ]
     if "ALERTS_TOPIC_ARN" in env:
         kinds.append(AlertSettings)
     if "DATABASE_URL" in env or "DATABASE_SECRET_ARN" in env:
         kinds.append(DatabaseSettings)
-    named = {name: env.get(name, "unset") for name in ("EVENTS_STREAM", "WINDOWS_STREAM")}
-    return _faults({**env, **named}, kinds)
+    names = ("EVENTS_STREAM", "WINDOWS_STREAM", "ENDPOINT_NAME", "EXPORTS_BUCKET")
+    return _faults({**dict.fromkeys(names, "unset"), **env}, kinds)
 
 
 def faults_of_function(part: str, variables: Mapping[str, str]) -> list[str]:
