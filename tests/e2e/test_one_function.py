@@ -15,7 +15,10 @@ from tidegauge.domain.errors import InvalidInput
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 
-@pytest.mark.parametrize("name", ["collect", "predict", "sweep", "listener_sim"])
+NAMES = ["collect", "predict", "sweep", "listener_sim", "deploy", "export", "train"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_each_function_answers_to_its_example(name: str, stack: Running, places: Places) -> None:
     # In a process of its own: handlers keep clients and settings of the first environment.
     code = "import sys; from embedded.__main__ import main; sys.exit(main(['invoke', sys.argv[1]]))"
@@ -37,9 +40,16 @@ def test_each_function_answers_to_its_example(name: str, stack: Running, places:
         answer = json.loads(done.stdout.splitlines()[-1])
         if name in ("collect", "listener_sim"):
             assert answer["events"] > 0
+        if name == "export":  # of the example's stream too little was counted
+            assert answer["exported"] is False
+            assert answer["reason"]
+        if name == "train":  # the dataset of the example is not there
+            assert answer == {"started": 0}
+        if name == "deploy":  # nor is the model
+            assert answer["deployed"] == []
 
 
 def test_an_unknown_function_is_one_sentence_with_those_there_are(stack: Running) -> None:
-    assert list(functions(REPOSITORY)) == ["collect", "predict", "sweep", "listener_sim"]
+    assert list(functions(REPOSITORY)) == NAMES
     with pytest.raises(InvalidInput, match="use F=collect or F=predict or F=sweep or F=listener"):
         invoke("recorder", stack, REPOSITORY)

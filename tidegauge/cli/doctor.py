@@ -1,4 +1,4 @@
-"""`tidegauge doctor`: looks at all that counting, alerting and retraining need, and says what to mend."""
+"""`tidegauge doctor`: looks at all that counting and judging need, and says what to mend."""
 
 import os
 import sys

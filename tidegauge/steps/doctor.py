@@ -1,4 +1,4 @@
-"""The doctor step: looks at everything that counting, alerting and retraining need, and says what to mend.
+"""The doctor step: looks at everything that counting and judging need, and says what to mend.
 
 Takes an environment and two looks (at the cloud, at the database), gives findings one by one. It
 changes nothing and waits for nobody: each answer is bounded in time. A check whose ground is
