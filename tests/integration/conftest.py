@@ -1,5 +1,6 @@
-"""The engine as the environment names it; worlds of streams that are resharded, or explained."""
+"""The engine as the environment names it; worlds that are resharded, explained or deployed to."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ from embedded.engine import EngineAddress, LocalSession
 from tests.support.command import Command, name_stream
 from tests.support.explained import Explained, MakeExplained
 from tests.support.oracle import SIZE
+from tests.support.real_deployment import INSTANCES, RealDeployment, make_buckets
 from tests.support.resharded_world import ReshardedWorld
+from tests.support.standin import AWS_ENVIRONMENT, clear_faults, running_standin
 from tests.support.world_stores import WorldStores, world_stores_on
+
+_endpoints = itertools.count(1)
 
 
 @pytest.fixture
@@ -74,3 +79,32 @@ def explained(make_explained: MakeExplained) -> Explained:
     one = make_explained()
     one.listing({"s0": (), "s1": ()})
     return one
+
+
+@pytest.fixture(scope="module")
+def deploy_standin(engine: EngineAddress) -> Iterator[str]:
+    """A stand-in on which a change takes a second or two, whatever a canary's minutes."""
+    make_buckets(engine)
+    # A model takes a moment to be ready, and a canary of ten minutes is over in one and a half.
+    with running_standin(s3=engine.url, endpoint_seconds=0.6, time_scale=0.0025) as address:
+        yield address
+
+
+@pytest.fixture
+def there(
+    engine: EngineAddress,
+    deploy_standin: str,
+    fresh_database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> Iterator[RealDeployment]:
+    """An endpoint of this test's own, on instances where that is asked for."""
+    for name, value in AWS_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    kind = {"new_variant": INSTANCES} if getattr(request, "param", "") == "instances" else {}
+    made = RealDeployment(
+        engine, deploy_standin, fresh_database_url, f"gauge{next(_endpoints)}", **kind
+    )
+    yield made
+    made.close()
+    clear_faults(deploy_standin)

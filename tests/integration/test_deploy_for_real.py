@@ -1,55 +1,16 @@
 """deploy on a real S3, a real database and endpoints that really load what was trained."""
 
-import itertools
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 import pytest
 
-from tests.support.real_deployment import (
-    INSTANCES,
-    MODELS,
-    RealDeployment,
-    make_buckets,
-)
-from tests.support.standin import AWS_ENVIRONMENT, clear_faults, put_fault, running_standin
+from tests.support.real_deployment import MODELS, RealDeployment
+from tests.support.standin import put_fault
 from tidegauge.adapters.mysql.connection import Database
 from tidegauge.adapters.mysql.outbox import MysqlOutbox
 from tidegauge.domain.model_record import ModelState
 from tidegauge.ports import Destination
 from tidegauge.settings import DatabaseSettings
 
-if TYPE_CHECKING:
-    from embedded.engine import EngineAddress
-
 pytestmark = [pytest.mark.database, pytest.mark.engine]
-_numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def standin(engine: "EngineAddress") -> Iterator[str]:
-    make_buckets(engine)
-    # A model takes a moment to be ready, and a canary of ten minutes is over in one and a half.
-    with running_standin(s3=engine.url, endpoint_seconds=0.6, time_scale=0.0025) as address:
-        yield address
-
-
-@pytest.fixture
-def there(
-    engine: "EngineAddress",
-    standin: str,
-    fresh_database_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
-) -> Iterator[RealDeployment]:
-    """An endpoint of this test's own, on instances where that is asked for."""
-    for name, value in AWS_ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    kind = {"new_variant": INSTANCES} if getattr(request, "param", "") == "instances" else {}
-    made = RealDeployment(engine, standin, fresh_database_url, f"gauge{next(_numbers)}", **kind)
-    yield made
-    made.close()
-    clear_faults(standin)
 
 
 def deployed(there: RealDeployment, number: int) -> str:

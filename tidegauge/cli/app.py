@@ -13,9 +13,11 @@ from tidegauge.cli.exclude import register as register_exclude
 from tidegauge.cli.explain import register as register_explain
 from tidegauge.cli.live import register as register_live
 from tidegauge.cli.local import register as register_local
+from tidegauge.cli.models import register as register_models
 from tidegauge.cli.quarantine import register as register_quarantine
 from tidegauge.cli.replay import register as register_replay
 from tidegauge.cli.retrain import register as register_retrain
+from tidegauge.cli.rollback import register as register_rollback
 from tidegauge.cli.simulate import register as register_simulate
 
 app = typer.Typer(
@@ -39,6 +41,8 @@ register_audit(app)
 register_explain(app)
 register_exclude(app)
 register_retrain(app)
+register_models(app)
+register_rollback(app)
 
 
 def _fill_paragraphs(commands: typer.Typer) -> None:
