@@ -12,6 +12,7 @@ import pytest
         ("consumers.collect.app", "numpy"),
         ("consumers.sweep.app", "numpy"),
         ("retrain.train.app", "numpy"),
+        ("retrain.deploy.app", "numpy"),
         ("producers.listener_sim.app", "numpy"),
         ("producers.listener_sim.app", "pymysql"),
     ],
