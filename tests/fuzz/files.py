@@ -1,4 +1,4 @@
-"""Fuzz targets of files: fixtures, plain or compressed, with or without a manifest, and models."""
+"""Fuzz targets of files: fixtures, whatever they are packed in, models and archives."""
 
 import gzip
 import io
@@ -10,6 +10,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
+from tidegauge.adapters.artifact import check_archive
 from tidegauge.adapters.fixture_lines import OverlongLine
 from tidegauge.adapters.fixtures import (
     Fixture,
@@ -137,6 +138,22 @@ def fuzz_model(data: bytes) -> None:
     except InvalidInput:
         return
     assert unpack_model(pack_model(model)) == model
+
+
+def fuzz_archive(data: bytes) -> None:
+    """Look into an archive of these bytes: refused, or whoever unpacks it stays in its folder."""
+    packed = _archive_of(data[:1], data[1:])
+    try:
+        check_archive(packed)
+    except InvalidInput:
+        return
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        members = tar.getmembers()
+    assert any(member.isreg() for member in members)
+    for member in members:
+        assert member.isreg() or member.isdir()
+        assert not member.name.startswith("/")
+        assert ".." not in member.name.split("/")
 
 
 def _archive_of(how: bytes, rest: bytes) -> bytes:

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import tarfile
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -177,3 +178,17 @@ def models() -> list[bytes]:
         bytes([files.HEADERS]) + header + content,
         bytes([files.HEADERS]) + b"GNU.sparse.major=1\nGNU.sparse.minor=0\0" + content,
     ]
+
+
+def archives() -> list[bytes]:
+    """Return archives that somebody else may unpack, and such as nobody should."""
+    found = models()
+    for name in ("../up", "/abs", "a/./b", "long" * 40):
+        member = tarfile.TarInfo(name)
+        for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+            blocks = member.tobuf(form) + bytes(tarfile.BLOCKSIZE * 2)
+            found.append(bytes([files.A_TAR]) + blocks)
+    member = tarfile.TarInfo("link")
+    member.type, member.linkname = tarfile.SYMTYPE, "/etc"
+    found.append(bytes([files.A_TAR]) + member.tobuf() + bytes(tarfile.BLOCKSIZE * 2))
+    return found

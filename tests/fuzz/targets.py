@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tests.fuzz import seeds
 from tests.fuzz.decoding import fuzz_batch, fuzz_decode, fuzz_frames, fuzz_heartbeat, fuzz_time
-from tests.fuzz.files import fuzz_fixture, fuzz_model
+from tests.fuzz.files import fuzz_archive, fuzz_fixture, fuzz_model
 from tests.fuzz.wire import fuzz_doorbell, fuzz_envelope, fuzz_lambda_event
 
 
@@ -34,4 +34,5 @@ TARGETS = {
     "frames": Target(fuzz_frames, seeds.records, 4_096),
     "fixture": Target(fuzz_fixture, seeds.fixtures, 1_024),
     "model": Target(fuzz_model, seeds.models, 12_288),
+    "archive": Target(fuzz_archive, seeds.archives, 12_288),
 }

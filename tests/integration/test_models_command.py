@@ -1,14 +1,17 @@
 """`tidegauge models` and `tidegauge rollback`, as a person uses them."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from embedded.engine import LocalSession
 from embedded.processes import free_port
 from tests.support.command import Command, name_stream
 from tests.support.real_deployment import RealDeployment
+from tests.support.standin import put_fault
 from tidegauge.domain.model_record import ModelState, Parameter
 from tidegauge.ports import ModelChange
 
@@ -139,6 +142,36 @@ def test_models_are_told_though_the_endpoint_cannot_be_asked(
     assert f"Endpoint {there.endpoint} could not be asked" in ran.out
     assert first in ran.out
     assert command("models", "--json").told["endpoint"]["unknown"]
+
+
+def test_one_that_answers_no_longer_does_not_become_live_and_people_hear_of_it(
+    there: RealDeployment, command: Command, aws: LocalSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = aws.sns.create_topic(Name=there.endpoint)["TopicArn"]
+    queue = aws.sqs.create_queue(QueueName=there.endpoint)["QueueUrl"]
+    arn = aws.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    aws.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"])
+    monkeypatch.setenv("ALERTS_TOPIC_ARN", topic)
+    first = there.train(1)
+    there.ring(first)
+    second = there.train(2)
+    there.ring(second)
+    put_fault(there.address, model=first, fault="nan")
+    ran = command("rollback", first, "--yes", "--json")
+    assert ran.code == 1
+    assert ran.told["model"]["state"] == "rolled_back"
+    assert ran.told["notices_left"] == ""
+    assert there.answering() == second
+    messages = aws.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    told = [json.loads(json.loads(one["Body"])["Message"]) for one in messages]
+    assert [(one["kind"], one["model"]) for one in told] == [
+        ("model_deployed", first),
+        ("model_deployed", second),
+        ("model_rolled_back", first),
+    ]
+    ran = command("rollback", first, "--yes")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"model {first} is rolled back: only one that was live" in ran.err
 
 
 def test_a_copy_that_was_tampered_with_does_not_become_live(

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz import files, seeds
-from tests.fuzz.files import fuzz_fixture, fuzz_model
+from tests.fuzz.files import fuzz_archive, fuzz_fixture, fuzz_model
 from tests.support.hostile_bytes import changed, odd_values, records
 
 quickly = settings(max_examples=40, deadline=None)  # a busy machine is no fault of the code
@@ -32,3 +32,12 @@ def test_a_file_of_any_bytes_is_refused_in_a_sentence_or_read_the_same_twice(dat
 )
 def test_an_archive_of_any_bytes_is_refused_in_a_sentence_or_a_model(data: bytes) -> None:
     fuzz_model(data)
+
+
+@quickly
+@given(
+    changed(seeds.archives())
+    | _HEADERS.map(lambda headers: bytes([files.HEADERS]) + headers + b"\0" + b"{}")
+)
+def test_an_archive_of_any_bytes_is_refused_or_stays_in_its_folder(data: bytes) -> None:
+    fuzz_archive(data)

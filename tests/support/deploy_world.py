@@ -179,6 +179,11 @@ class DeployWorld:
         self.complete(version, error)
         self.clock.advance(MINUTE)
 
+    def remove(self, uri: str) -> None:
+        """Let an object be gone."""
+        assert self.objects.look(uri) is not None
+        del self.objects._objects[uri]  # noqa: SLF001 - the port has no way to
+
     def serve(self, version: str, *variants: dict[str, Any], **settings: Any) -> EndpointConfig:
         """Let somebody have made the endpoint, by hand, with a model of theirs."""
         model = f"{version}-theirs"

@@ -76,7 +76,7 @@ def test_an_archive_that_stays_inside_passes(archive: bytes) -> None:
     "name",
     ["../model.json", "a/../../b", "/etc/passwd", "..", "C:model", "c:/model", "a/.."],
 )
-@pytest.mark.parametrize("way", ["plain", "long name", "pax", "behind a long name"])
+@pytest.mark.parametrize("way", ["plain", "long name", "pax", "behind a long name", "in between"])
 def test_a_name_that_climbs_out_is_refused(name: str, way: str) -> None:
     ways = {
         "plain": (member(name),),
@@ -86,6 +86,11 @@ def test_a_name_that_climbs_out_is_refused(name: str, way: str) -> None:
         ),
         "pax": (pax({"path": name}), member("inside")),
         "behind a long name": (pax({"path": "inside"}), member(name)),
+        "in between": (
+            member("././@LongLink", tarfile.GNUTYPE_LONGNAME, name.encode() + b"\0"),
+            pax({"path": "inside"}),
+            member("inside"),
+        ),
     }
     with pytest.raises(InvalidInput, match="climbs out of its folder"):
         check_archive(packed(member("model.json"), *ways[way]))

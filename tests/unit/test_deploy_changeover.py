@@ -164,6 +164,27 @@ def test_a_model_that_never_answers_is_taken_back_after_a_while(live: DeployWorl
     )
 
 
+def test_an_endpoint_that_is_answered_by_another_model_goes_back(
+    live: DeployWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_next(live)
+    predict = live.predictor.predict
+    monkeypatch.setattr(
+        live.predictor, "predict", lambda rows: replace(predict(rows), model_version="job-1")
+    )
+    assert live.ring("job-2").rolled_back == ["job-2"]
+    assert "the endpoint is answered by job-1" in live.record("job-2").reasons[0]
+
+
+def test_a_model_whose_dataset_is_gone_by_then_goes_back(live: DeployWorld) -> None:
+    train_next(live)
+    assert live.ring("job-2", minutes=1).waiting == ["job-2"]
+    live.remove("s3://exports/exports/job-2/validation.csv")
+    assert live.watch().rolled_back == ["job-2"]
+    assert "nothing can be asked of it" in live.record("job-2").reasons[0]
+    assert live.serves() == "job-1"
+
+
 def test_a_first_model_that_is_no_good_leaves_no_endpoint(world: DeployWorld) -> None:
     world.train("job-1")
     world.predictor.offsets["job-1"] = 7.0
@@ -380,6 +401,20 @@ def test_a_copy_that_was_tampered_with_is_not_brought_back(two: DeployWorld) -> 
     two.objects.put(two.record("job-1").artifact_uri, b"evil", content_type="x")
     with pytest.raises(InvalidInput, match="was tampered with"):
         two.put_back("job-1")
+    assert two.serves() == "job-2"
+
+
+def test_a_copy_that_is_gone_is_not_brought_back(two: DeployWorld) -> None:
+    two.remove(two.record("job-1").artifact_uri)
+    with pytest.raises(InvalidInput, match="is not there any more"):
+        two.put_back("job-1")
+
+
+def test_a_model_whose_job_nobody_knows_any_more_stays_what_it_was(two: DeployWorld) -> None:
+    del two.jobs._jobs["job-1"]  # noqa: SLF001 - the service forgets no job, an account may change
+    record = two.put_back("job-1")
+    assert record.state is ModelState.RETIRED
+    assert "what image its training ran" in record.reasons[0]
     assert two.serves() == "job-2"
 
 

@@ -1,6 +1,7 @@
 """The deploy step: what is deployed, what is not, and that every doorbell may be wrong."""
 
 import io
+import itertools
 import tarfile
 from typing import Any
 
@@ -8,10 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.deploy_world import DAY, ENDPOINT, MINUTE, NOON, DeployWorld
-from tidegauge.domain.errors import Misconfigured
+from tidegauge.domain.errors import Misconfigured, Transient
 from tidegauge.domain.model_record import ModelState
 from tidegauge.domain.training_job import JobStatus
+from tidegauge.ports import Scores
 from tidegauge.ports.serving import HostedModel
+from tidegauge.steps import deploy_examining
 from tidegauge.steps.deploy_examining import MAX_ARTIFACT_BYTES
 
 ARTIFACT = "s3://models/training/job-1/output/model.tar.gz"
@@ -151,6 +154,24 @@ def test_a_live_model_that_does_not_answer_is_weighed_by_what_is_on_record(
     assert live.ring("job-3").deployed == ["job-3"]
 
 
+def test_a_live_model_that_sleeps_at_first_is_asked_again(
+    live: DeployWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict, asked = live.predictor.predict, []
+
+    def predict_the_second_time(rows: Any) -> Scores:
+        asked.append(rows)
+        if len(asked) == 1:
+            msg = "it starts up"
+            raise Transient(msg)
+        return predict(rows)
+
+    monkeypatch.setattr(live.predictor, "predict", predict_the_second_time)
+    live.train("job-2", 0.85)
+    assert live.ring("job-2").refused == ["job-2"]
+    assert "0.8 on the same rows" in live.record("job-2").reasons[0]
+
+
 def packed(name: str, size: int = 1) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
@@ -210,6 +231,49 @@ def test_a_model_whose_dataset_is_gone_or_changed_is_kept_out(
     world.objects.put(f"s3://exports/exports/job-1/{gone}", b"1,1\n", content_type="x")
     assert world.ring("job-1").refused == ["job-1"]
     assert "manifest" in world.record("job-1").reasons[0]
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        "s3://exports/exports/job-1/manifest.json",
+        "s3://exports/exports/job-1/validation.csv",
+        ARTIFACT,
+    ],
+)
+def test_a_model_of_which_something_is_gone_is_kept_out(world: DeployWorld, gone: str) -> None:
+    world.train("job-1")
+    world.remove(gone)
+    assert world.ring("job-1").refused == ["job-1"]
+    assert world.record("job-1").reasons[0].endswith(f"{gone}, is not there") or (
+        world.record("job-1").reasons[0] == f"its artifact {gone} is not there"
+    )
+
+
+def test_a_model_that_changes_while_it_is_asked_is_asked_no_further(
+    live: DeployWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = itertools.cycle(["job-1", "job-0"])
+    monkeypatch.setattr(deploy_examining, "_VALUES_PER_CALL", 1)
+    predict = live.predictor.predict
+    monkeypatch.setattr(
+        live.predictor,
+        "predict",
+        lambda rows: replace(predict(rows), model_version=next(versions)),
+    )
+    live.train("job-2", 0.85)
+    assert live.ring("job-2").refused == ["job-2"]
+    assert "0.8 on its own validation rows" in live.record("job-2").reasons[0]
+
+
+def test_a_record_that_somebody_moves_on_at_the_same_time_is_left_alone(
+    world: DeployWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.train("job-1", 2.0)
+    monkeypatch.setattr(world.ledger, "write", lambda *_: False)
+    with pytest.raises(Transient, match="moved model job-1 on at the same time"):
+        world.watch()
+    assert world.state("job-1") == "training"
 
 
 def test_an_endpoint_that_several_variants_share_is_left_alone(world: DeployWorld) -> None:

@@ -42,20 +42,21 @@ def check_archive(packed: bytes) -> None:
     """
     stream = _Unpacked(packed)
     members = files = 0
-    name: str | None = None
+    names: set[str] = set()
     while (header := stream.take(tarfile.BLOCKSIZE, "the header of a member")).strip(b"\0"):
         member = _member_of(header)
         if member.type in _PAX or member.type == tarfile.GNUTYPE_LONGNAME:
-            name = _extended_name(member, stream) or name
+            names |= _extended_names(member, stream)
             continue
         members += 1
         if members > MAX_MEMBERS:
             msg = f"it holds more than {MAX_MEMBERS} members"
             raise InvalidInput(msg)
-        _check_member(member, name or member.name)
+        # Programs differ in which header they believe: whichever it is, the member stays inside.
+        _check_member(member, names | {member.name})
         files += member.type in _FILES
         stream.skip(_padded(member.size), repr(member.name))
-        name = None
+        names = set()
     stream.check_nothing_follows()
     if not files:
         msg = "it holds no file"
@@ -147,17 +148,16 @@ def _member_of(header: bytes) -> tarfile.TarInfo:
     return member
 
 
-def _check_member(member: tarfile.TarInfo, name: str) -> None:
+def _check_member(member: tarfile.TarInfo, names: set[str]) -> None:
     if member.type == tarfile.DIRTYPE:
         if member.size:
-            msg = f"its folder {name!r} claims to have a content"
+            msg = f"its folder {member.name!r} claims to have a content"
             raise InvalidInput(msg)
     elif member.type not in _FILES:
-        msg = f"{name!r} is neither a file nor a folder"
+        msg = f"{member.name!r} is neither a file nor a folder"
         raise InvalidInput(msg)
-    # A name that an extended header replaces is what older programs unpack to.
-    for one in {name, member.name}:
-        _check_name(one)
+    for name in sorted(names):
+        _check_name(name)
 
 
 def _check_name(name: str) -> None:
@@ -170,21 +170,21 @@ def _check_name(name: str) -> None:
         raise InvalidInput(msg)
 
 
-def _extended_name(member: tarfile.TarInfo, stream: _Unpacked) -> str | None:
+def _extended_names(member: tarfile.TarInfo, stream: _Unpacked) -> set[str]:
     """Read an extended header; return the name that it gives to the next member, if it does."""
     if member.size > _MAX_EXTENDED_BYTES:
         msg = "an extended header is too large"
         raise InvalidInput(msg)
     content = stream.take(_padded(member.size), "an extended header")[: member.size]
     if member.type == tarfile.GNUTYPE_LONGNAME:
-        return _text(content.partition(b"\0")[0])
+        return {_text(content.partition(b"\0")[0])}
     said = dict(_pax_entries(content))
-    name = None if member.type == tarfile.XGLTYPE else said.pop("path", None)
+    moved = set() if member.type == tarfile.XGLTYPE else {said.pop("path", "")} - {""}
     for keyword in said:
         if keyword not in _HARMLESS and not keyword.startswith("SCHILY."):
             msg = f"an extended header says {keyword!r}, which a model has no use for"
             raise InvalidInput(msg)
-    return name
+    return moved
 
 
 def _pax_entries(content: bytes) -> Iterator[tuple[str, str]]:

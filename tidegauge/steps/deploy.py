@@ -14,14 +14,19 @@ from msgspec.structs import replace
 
 from tidegauge.domain.endpoint import DeployRules
 from tidegauge.domain.errors import InvalidInput, TidegaugeError
-from tidegauge.domain.gate import Candidate, weigh
+from tidegauge.domain.gate import Candidate, Champion, weigh
 from tidegauge.domain.model_record import ModelRecord, ModelState, Phase
 from tidegauge.domain.training_job import BROKEN_OFF, VALIDATION_ERROR, JobStatus, TrainingJob
 from tidegauge.ports import ModelChange, ModelLedger, PatientClock, StoredModel, TrainingJobs
 from tidegauge.ports.serving import ModelHost
 from tidegauge.steps.deploy_changeover import POLL_MS, Changeover
 from tidegauge.steps.deploy_cleaning import clean_up
-from tidegauge.steps.deploy_examining import Examiner, artifact_key, manifest_uri_of
+from tidegauge.steps.deploy_examining import (
+    Dataset,
+    Examiner,
+    artifact_key,
+    manifest_uri_of,
+)
 
 LOCK: Final = "deploy"
 
@@ -31,6 +36,9 @@ _JOBLESS_MS: Final = 3_600_000
 _JOB_PATIENCE_MS: Final = 120_000
 # How far back a job is looked for that nobody noted.
 _MAX_LOOKED_AT: Final = 10
+
+# One that slept, or is asked by many, answers the second time.
+_CHAMPION_ATTEMPTS: Final = 3
 
 _RESTORABLE: Final = (ModelState.RETIRED, ModelState.LIVE)
 
@@ -223,7 +231,7 @@ class DeployStep:
             )
             return self._changeover.note(refused, ModelState.TRAINING)
         manifest = dataset.manifest
-        champion = self._examiner.champion(self._ledger, dataset)
+        champion = self._champion(dataset)
         candidate = Candidate(
             job.metrics.get(VALIDATION_ERROR), manifest.until_ms, manifest.baseline_error
         )
@@ -241,6 +249,17 @@ class DeployStep:
             reasons=weighed.reasons,
         )
         return self._changeover.note(after, ModelState.TRAINING)
+
+    def _champion(self, dataset: Dataset) -> Champion | None:
+        """Return the model that serves, asked again where it gives no answer at first."""
+        endpoint = self._host.endpoint(self._rules.endpoint)
+        attempts = 1 if endpoint is None or endpoint.dead else _CHAMPION_ATTEMPTS
+        for _ in range(attempts - 1):
+            champion = self._examiner.champion(self._ledger, dataset)
+            if champion is not None and champion.same_rows:
+                return champion
+            self._clock.wait_until_ms(self._clock.now_ms() + self._poll_ms)
+        return self._examiner.champion(self._ledger, dataset)
 
     def _fail(self, record: ModelRecord, why: str) -> ModelRecord:
         failed = replace(record, state=ModelState.FAILED, reasons=(why,))
