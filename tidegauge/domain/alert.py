@@ -14,7 +14,7 @@ from tidegauge.domain.incident import AlertKind, Finding, Incident, Severity
 from tidegauge.domain.verdict import Judgement, Verdict
 
 # SNS takes subjects of printable ASCII below 100 characters.
-_SUBJECT_CHARACTERS: Final = 99
+SUBJECT_CHARACTERS: Final = 99
 _SERIES_CHARACTERS: Final = 48
 
 # The `kind` of an alert that tells of nothing.
@@ -116,8 +116,8 @@ def trial_alert(
         **dict.fromkeys(("expected", "lower", "upper"), 0.0),
         "tail_probability": 1.0,
     }
-    name = _printable(series, _SERIES_CHARACTERS)
-    subject = _printable(f"TEST, nothing is wrong: {name}", _SUBJECT_CHARACTERS)
+    name = printable(series, _SERIES_CHARACTERS)
+    subject = printable(f"TEST, nothing is wrong: {name}", SUBJECT_CHARACTERS)
     lines = [
         "This is a test of Tidegauge's alerts. Nothing is wrong, and nothing has to be done.",
         "",
@@ -148,8 +148,8 @@ def _subject(kind: AlertKind, incident: Incident, finding: Finding, size_ms: int
             what = "alert withdrawn, late events put the count right"
         case AlertKind.EXPIRED:
             what = "no longer watched, silent for too long"
-    subject = f"{_printable(window.series, _SERIES_CHARACTERS)}: {what}"
-    return _printable(subject, _SUBJECT_CHARACTERS)
+    subject = f"{printable(window.series, _SERIES_CHARACTERS)}: {what}"
+    return printable(subject, SUBJECT_CHARACTERS)
 
 
 def _finding_words(judgement: Judgement, span: str) -> str:
@@ -218,6 +218,11 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) or value >= 10.0 else f"{value:.1f}"
 
 
-def _printable(text: str, limit: int) -> str:
+def printable(text: str, limit: int) -> str:
+    """Return a text in ASCII that fits a line of some characters.
+
+    >>> printable("prêt à partir", 10)
+    'pr?t ? ...'
+    """
     plain = "".join(c if " " <= c <= "~" else "?" for c in text)
     return plain if len(plain) <= limit else plain[: limit - 3] + "..."

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from tidegauge.domain.alert import Alert
+from tidegauge.domain.alert import SUBJECT_CHARACTERS, Alert, printable
 from tidegauge.domain.event_time import format_time
 from tidegauge.domain.model_record import ModelRecord
 
@@ -53,7 +53,7 @@ def notice_of(kind: NoticeKind, record: ModelRecord, *, at_ms: int, serves: str)
         "serves": serves,
         "reasons": list(record.reasons),
     }
-    subject = _subject(kind, record)
+    subject = printable(_subject(kind, record), SUBJECT_CHARACTERS)
     lines = [subject, "", *_lines(record, serves)]
     return Alert(
         id=blake2b(msgspec.json.encode(body), digest_size=16).hexdigest(),
