@@ -23,20 +23,22 @@ class SetupFailed(Exception):
     """An environment cannot be made; the message says what to do."""
 
 
-def environment(name: str, *, tools: Path = TOOLS) -> Path:
+def environment(name: str, *, tools: Path = TOOLS, python: str = sys.executable) -> Path:
     """Return the environment of a `requirements-NAME.txt`, made or brought up to date first.
 
     Args:
-        name: uv, engine or sam.
+        name: uv, engine, sam or localstack.
         tools: Folder that holds the environments.
+        python: The Python that it is made with, by its path.
 
     Raises:
         SetupFailed: venv is missing, or the packages cannot be installed.
     """
     listed = REQUIREMENTS / f"requirements-{name}.txt"
     folder = tools / name
-    wanted = hashlib.sha256(listed.read_bytes() + sys.version.encode()).hexdigest()
-    make_once(folder, wanted, lambda: _make(name, listed, folder))
+    made_with = sys.version if python == sys.executable else python
+    wanted = hashlib.sha256(listed.read_bytes() + made_with.encode()).hexdigest()
+    make_once(folder, wanted, lambda: _make(name, listed, folder, python))
     return folder
 
 
@@ -71,12 +73,12 @@ def project_environment(*, tools: Path = TOOLS) -> Path:
     return REPOSITORY / ".venv"
 
 
-def _make(name: str, listed: Path, folder: Path) -> None:
+def _make(name: str, listed: Path, folder: Path, base: str) -> None:
     _check_venv()
     log = folder.with_suffix(".log")
     # Half an environment, or one of another Python, is worse than none.
     shutil.rmtree(folder, ignore_errors=True)
-    run_logged([sys.executable, "-m", "venv", str(folder)], log=log)
+    run_logged([base, "-m", "venv", str(folder)], log=log)
     python = str(folder / "bin" / "python")
     if name == "uv":
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -11,6 +11,8 @@ from embedded.places import REPOSITORY
 
 # A Kinesis that splits and merges, for tests alone.
 KINESALITE = REPOSITORY / "tests" / "support" / "kinesalite"
+# LocalStack's own Kinesis, which it would fetch at its first start.
+KINESIS_LOCAL = REPOSITORY / "tests" / "support" / "kinesis_local"
 _LISTS = ("package.json", "package-lock.json")
 
 

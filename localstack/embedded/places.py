@@ -23,11 +23,13 @@ class Places:
         state: Servers' data, logs and pid files of this stack; may be deleted when it is down.
         shared: What all stacks of a clone share: tools, and the artifacts that `sam build` made.
         repository: The clone that holds `template.yaml`.
+        artifacts: What the folder of the artifacts is called; those of another Python need another.
     """
 
     state: Path
     shared: Path = REPOSITORY / ".tidegauge"
     repository: Path = REPOSITORY
+    artifacts: str = "build"
 
     @property
     def tools(self) -> Path:
@@ -37,7 +39,7 @@ class Places:
     @property
     def build(self) -> Path:
         """What `sam build` made; the same for all stacks, since only sources decide it."""
-        return self.shared / "build"
+        return self.shared / self.artifacts
 
     @property
     def logs(self) -> Path:

@@ -65,19 +65,21 @@ class Wanted:
         events_shards: Shards of the events stream.
         retrains: Whether datasets are exported by schedule.
         settings: Further parameters of the template, by name.
+        runtime: Lambda's name of the Python that runs the functions.
     """
 
     heartbeats: str = "producer"
     events_shards: int = 2
     retrains: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
+    runtime: str = field(default_factory=runtime_name)
 
     @property
     def build_parameters(self) -> dict[str, str]:
         """Parameters that decide what an artifact holds."""
         processor = platform.machine().lower()
         architecture = "arm64" if processor in ("arm64", "aarch64") else "x86_64"
-        return {"PythonRuntime": runtime_name(), "Architecture": architecture}
+        return {"PythonRuntime": self.runtime, "Architecture": architecture}
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -116,10 +118,12 @@ class Stack:
     Args:
         places: Its folders.
         wanted: What the template is deployed with.
+        python: Environment with the Python of the wanted runtime; the engine's if None.
     """
 
-    def __init__(self, places: Places, wanted: Wanted) -> None:
+    def __init__(self, places: Places, wanted: Wanted, *, python: Path | None = None) -> None:
         self._places = places
+        self._python = python
         self._wanted = wanted
         self._log = places.logs / "sam.log"
         self._deployed = places.state / "deployed"
@@ -182,10 +186,8 @@ class Stack:
             InvalidInput: the deployment failed; says where the log is.
         """
         self._deployed.unlink(missing_ok=True)
-        clients = engine.session()
-        clients.s3.create_bucket(Bucket=BUCKET)
-        secret = clients.secrets.create_secret(Name=SECRET, SecretString=secret_of(database))
-        parameters = {**self._wanted.parameters, "DatabaseSecretArn": secret["ARN"]}
+        secret_arn = _prepared(engine, database)
+        parameters = {**self._wanted.parameters, "DatabaseSecretArn": secret_arn}
         with self._artifacts():
             self._build()  # another stack may have built from other sources since
             self._sam(
@@ -235,15 +237,14 @@ class Stack:
 
     def _sam(self, *arguments: str, reach: Mapping[str, str], seconds: float) -> None:
         try:
-            tools = {
-                name: environment(name, tools=self._places.tools) for name in ("sam", "engine")
-            }
+            sam = environment("sam", tools=self._places.tools)
+            python = self._python or environment("engine", tools=self._places.tools)
         except SetupFailed as error:
             raise InvalidInput(str(error)) from error
         self._log.parent.mkdir(parents=True, exist_ok=True)
         # SAM looks for the runtime's Python on the PATH: it shall find the one that will run it.
-        path = os.pathsep.join([str(tools["engine"] / "bin"), os.environ.get("PATH", "")])
-        command = [str(tools["sam"] / "bin" / "sam"), *arguments]
+        path = os.pathsep.join([str(python / "bin"), os.environ.get("PATH", "")])
+        command = [str(sam / "bin" / "sam"), *arguments]
         with self._log.open("wb") as output:
             code = _run(
                 command,
@@ -261,6 +262,17 @@ class Stack:
         if code != 0:
             msg = f"sam {arguments[0]} failed: {reason_in(self._log)} (the whole log: {self._log})"
             raise InvalidInput(msg)
+
+
+def _prepared(engine: EngineAddress, database: DatabaseAddress) -> str:
+    """Make bucket and secret, or bring them up to date; return the secret's ARN."""
+    clients = engine.session()
+    clients.s3.create_bucket(Bucket=BUCKET)
+    secret = secret_of(database)
+    try:
+        return clients.secrets.create_secret(Name=SECRET, SecretString=secret)["ARN"]
+    except clients.secrets.exceptions.ResourceExistsException:
+        return clients.secrets.put_secret_value(SecretId=SECRET, SecretString=secret)["ARN"]
 
 
 def secret_of(database: DatabaseAddress) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from embedded.bootstrap import SetupFailed, make_once
-from embedded.node import KINESALITE, node_packages
+from embedded.node import KINESALITE, KINESIS_LOCAL, node_packages
 
 
 @pytest.mark.parametrize("missing", ["npm", "node"])
@@ -19,13 +19,14 @@ def test_without_node_a_sentence_says_what_to_install(missing: str, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
-def test_each_package_is_locked_by_its_content_and_none_by_an_address() -> None:
-    lock = json.loads((KINESALITE / "package-lock.json").read_text())
+@pytest.mark.parametrize("listed", [KINESALITE, KINESIS_LOCAL], ids=lambda folder: folder.name)
+def test_each_package_is_locked_by_its_content_and_none_by_an_address(listed: Path) -> None:
+    lock = json.loads((listed / "package-lock.json").read_text())
     packages = {name: package for name, package in lock["packages"].items() if name}
     assert packages
     assert all(package["integrity"].startswith("sha512-") for package in packages.values())
     assert not any("resolved" in package for package in packages.values())
-    wanted = json.loads((KINESALITE / "package.json").read_text())["dependencies"]
+    wanted = json.loads((listed / "package.json").read_text())["dependencies"]
     assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted
 
 
