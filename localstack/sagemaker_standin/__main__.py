@@ -14,8 +14,8 @@ from sagemaker_standin.server import create_app
 from sagemaker_standin.service import Settings, start_service
 from tidegauge.domain.errors import InvalidInput
 
-# Never another address: whoever reaches the stand-in may use it.
-HOST = "127.0.0.1"
+# Another address is for containers alone: whoever reaches the stand-in may use it.
+LOOPBACK = "127.0.0.1"
 
 # A request that runs still is waited for so long.
 SHUTDOWN_S = 5
@@ -28,11 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server; returns 2 if the port is taken or the state cannot be used."""
     options = _parser().parse_args(arguments)
     try:
-        listener = socket.create_server((HOST, options.port), backlog=128)
+        listener = socket.create_server((options.host, options.port), backlog=128)
     except OSError as error:
         # create_server adds words of its own to the error's text.
         why = os.strerror(error.errno or 0)
-        sys.stderr.write(f"cannot listen on {HOST}:{options.port}: {why}; choose another --port\n")
+        address = f"{options.host}:{options.port}"
+        sys.stderr.write(f"cannot listen on {address}: {why}; choose another --port\n")
         return 2
     try:
         service = start_service(_settings(options))
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.port_file:
         _write_whole(options.port_file, f"{port}\n")
     # The socket listens already: a request sent from now on waits, it is not refused.
-    sys.stdout.write(f"SageMaker stand-in on http://{HOST}:{port}\n")
+    sys.stdout.write(f"SageMaker stand-in on http://{options.host}:{port}\n")
     sys.stdout.flush()
     server = uvicorn.Server(
         uvicorn.Config(
@@ -62,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sagemaker_standin", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one")
+    parser.add_argument(
+        "--host", default=LOOPBACK, help="address to listen on; not loopback only in a container"
+    )
     parser.add_argument(
         "--models", type=Path, help="folder of NAME.tar.gz, each an endpoint NAME at the start"
     )
