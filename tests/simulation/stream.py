@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from hashlib import md5
 
 from tests.simulation.faults import Fault, Plan
-from tests.support.memory_stream import MemoryShard, MemoryStream
+from tidegauge.adapters.memory_stream import MemoryShard, MemoryStream
 from tidegauge.domain.errors import Transient
 from tidegauge.domain.record import Record
 from tidegauge.ports import PutPosition, ShardEnd, ShardListing, StreamEntry, StreamIdentity

@@ -6,10 +6,10 @@ order, and stops at a shard whose batch is refused.
 
 from collections.abc import Iterable, Sequence
 
-from tests.support.memory_stream import MemoryStream
 from tests.support.oracle import SIZE
 from tests.support.worlds import BASE, CLOSE_RULES
 from tidegauge.adapters.memory import MemoryCountStore
+from tidegauge.adapters.memory_stream import MemoryStream
 from tidegauge.adapters.memory_sweeping import MemorySweepStore
 from tidegauge.domain.announcement import AnnouncedWindow, read_announcement
 from tidegauge.domain.count import CompletedWindow

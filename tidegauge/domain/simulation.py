@@ -21,8 +21,8 @@ CELL_MS = 1000
 MAX_PER_MINUTE = 1_200_000.0  # of one type at its peak: a second must fit into memory
 N_KEYS = 10_000
 
-# One draw of the number of events has a mean of at most this: above some 700, exp(-mean) is 0.
-_MAX_MEAN = 32.0
+# One draw has a mean of at most this: above some 700, exp(-mean) is 0.
+MAX_POISSON_MEAN = 32.0
 _MOST_OF_ONE_DRAW = 250  # never reached: a mean of 32 exceeds it once in 10**100
 _WORDS = Layout("<8Q")
 _PLACE = Layout("<qI")
@@ -225,8 +225,8 @@ class _Drawn:
         number = 0
         # The sum of draws is Poisson too, with the sum of their means.
         for word in _words(self._how_many, cell_ms // CELL_MS):
-            number += _poisson(min(mean, _MAX_MEAN), (word >> 11) * _UNIT)
-            mean -= _MAX_MEAN
+            number += poisson(min(mean, MAX_POISSON_MEAN), (word >> 11) * _UNIT)
+            mean -= MAX_POISSON_MEAN
             if mean <= 0:
                 break
         return number
@@ -242,10 +242,14 @@ def _words(hashed: "blake2b", cell: int) -> Iterator[int]:
         block += 1
 
 
-def _poisson(mean: float, uniform: float) -> int:
+def poisson(mean: float, uniform: float) -> int:
     """Return the least number whose Poisson distribution function exceeds a uniform draw.
 
-    >>> [_poisson(2.0, u) for u in (0.0, 0.2, 0.5, 0.99)]
+    Args:
+        mean: At most `MAX_POISSON_MEAN`; sum draws of parts of a larger one.
+        uniform: In [0, 1).
+
+    >>> [poisson(2.0, u) for u in (0.0, 0.2, 0.5, 0.99)]
     [0, 1, 2, 6]
     """
     density = math.exp(-mean)

@@ -1,10 +1,14 @@
-"""A stream in memory that splits, merges, trims and is made anew, as Kinesis documents it."""
+"""A stream in memory that splits, merges, trims and is made anew, as Kinesis documents it.
+
+For tests, ours and those of whoever has a pipeline in memory: takes entries, gives the records of
+each shard in order.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import md5
 
-from tidegauge.domain.errors import Transient
+from tidegauge.domain.errors import BrokenInvariant, Transient
 from tidegauge.domain.record import Record
 from tidegauge.ports import PutPosition, ShardEnd, ShardListing, StreamEntry, StreamIdentity
 
@@ -23,6 +27,7 @@ class MemoryShard:
     log: list[Record] = field(default_factory=list)
 
     def listing(self) -> ShardListing:
+        """Return the shard as a listing of the stream shows it."""
         return ShardListing(self.shard_id, self.parent_ids, self.first, self.last, self.closed)
 
     def trim(self, n_records: int) -> None:
@@ -36,6 +41,14 @@ class MemoryStream:
     Args:
         n_shards: How many it begins with.
         honours_hash_keys: False for a stream that puts everything by its partition key.
+
+    Attributes:
+        all: Every shard that is listed, by id, in the order of their making.
+        arrival_ms: When the stream takes what is put next, ms since the epoch.
+        created_ms: When it was made.
+        n_listings: How often it was listed.
+        n_shards: How many shards it begins with, each time that it is made.
+        refuses: Whether it refuses everything.
     """
 
     def __init__(self, n_shards: int = 1, *, honours_hash_keys: bool = True) -> None:
@@ -82,19 +95,24 @@ class MemoryStream:
 
     def expire(self, shard_id: str) -> None:
         """Let retention take a closed shard out of the listing, with all that is in it."""
-        assert self.all[shard_id].closed
+        if not self.all[shard_id].closed:
+            msg = f"{shard_id} is open, and retention takes closed shards alone"
+            raise BrokenInvariant(msg)
         del self.all[shard_id]
 
     # --- the ports
 
     def identity(self) -> StreamIdentity:
+        """Return the stream's address and creation time."""
         return StreamIdentity("arn:aws:kinesis:eu-west-1:123456789012:stream/s", self.created_ms)
 
     def shards(self) -> list[ShardListing]:
+        """Return one whole listing."""
         self.n_listings += 1
         return [shard.listing() for shard in self.all.values()]
 
     def put(self, entries: Sequence[StreamEntry]) -> list[PutPosition]:
+        """Put all entries. Raises Transient, with none put, while the stream refuses."""
         if self.refuses:
             msg = "slow down"
             raise Transient(msg)
@@ -113,6 +131,7 @@ class MemoryStream:
         return PutPosition(shard.shard_id, self._sequence)
 
     def probe(self, shard_id: str, fence: int) -> ShardEnd:
+        """Return what lies behind a position of a shard."""
         shard = self.all[shard_id]
         unread = next((r.sequence_number for r in shard.log if r.sequence_number > fence), None)
         return ShardEnd(reached=shard.closed and unread is None, unread=unread)
