@@ -1,6 +1,6 @@
 # Needs make and Python 3.11 or newer; everything else is set up under .tidegauge and .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt check test unit chaos fuzz build run live down status invoke notebook e2e \
+.PHONY: help setup fmt check test unit chaos fuzz build run up live down status invoke notebook e2e \
 	constraints
 SHELL := /bin/sh
 
@@ -75,10 +75,13 @@ build: setup ## build the functions as the local engine runs them
 run: setup ## start everything, replay a recorded storm, show counts and alerts
 	@$(BIN)/tidegauge up --replay
 
+up: setup ## start everything, or in Docker with the replay of run: make up ENGINE=localstack
+	@$(BIN)/tidegauge up $(if $(ENGINE),--engine "$(ENGINE)" --replay)
+
 live: setup ## a second stack that counts simulated events as they happen: WINDOW_SECONDS=20 make live
 	@$(BIN)/tidegauge live
 
-down: setup ## stop everything that `make run` and `make live` started
+down: setup ## stop everything that `make run`, `make up` and `make live` started
 	@$(BIN)/tidegauge down
 
 status: setup ## what runs, and where

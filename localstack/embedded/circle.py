@@ -9,9 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from embedded.local import Running
-from embedded.places import Places
 from embedded.stack import ENDPOINT
-from embedded.standin import StandIn
 from tidegauge.adapters.mysql.models import MysqlModelLedger
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.domain.model_record import ModelRecord, ModelState
@@ -25,10 +23,14 @@ STUCK_SECONDS = 120.0
 POLL_SECONDS = 0.1
 
 
-def forget_models(running: Running, places: Places) -> None:
+def forget_models(running: Running) -> None:
     """Begin with no dataset, no training job, no model and no endpoint."""
-    stand_in = StandIn(places)
-    stand_in.forget()
+    with running.servers.without_models():
+        _forget_datasets(running)
+
+
+def _forget_datasets(running: Running) -> None:
+    """Empty the buckets and the ledgers of what lay in them."""
     s3 = running.engine.session().s3
     for bucket in (running.outputs.exports_bucket_name, running.outputs.models_bucket_name):
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
@@ -42,7 +44,6 @@ def forget_models(running: Running, places: Places) -> None:
             cursor.execute("DELETE FROM dataset")
     finally:
         database.close()
-    stand_in.up(running.sagemaker_url, running.engine)
 
 
 def first_model(running: Running, phases: "Phases") -> ModelRecord:

@@ -8,7 +8,9 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
 
 from embedded.bootstrap import SetupFailed, environment
 from embedded.database import Database, make_database, url_of
@@ -49,6 +51,50 @@ class Ports:
 _SERVERS = ("ENGINE", "DATABASE", "SAGEMAKER")
 
 
+class Servers(Protocol):
+    """The servers of a stack that is up, wherever they run, as far as a replay asks them."""
+
+    def without_models(self) -> AbstractContextManager[None]:
+        """Keep SageMaker down until the block ends; it comes back with nothing."""
+        ...
+
+    def engine_log(self) -> Path:
+        """Return a file with what the engine and its functions logged until now."""
+        ...
+
+
+class _Elsewhere:
+    """Servers of which only the addresses are known."""
+
+    def without_models(self) -> AbstractContextManager[None]:
+        raise InvalidInput(_NOT_OURS)
+
+    def engine_log(self) -> Path:
+        raise InvalidInput(_NOT_OURS)
+
+
+_NOT_OURS = "these servers were not started here: use those of `make run` or `make up`"
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnServers:
+    """Servers that are processes of a state folder."""
+
+    places: Places
+    engine: EngineAddress
+    sagemaker_url: str
+
+    @contextmanager
+    def without_models(self) -> Iterator[None]:
+        stand_in = StandIn(self.places)
+        stand_in.forget()
+        yield
+        stand_in.up(self.sagemaker_url, self.engine)
+
+    def engine_log(self) -> Path:
+        return self.places.logs / "engine.log"
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """A stack that is up."""
@@ -57,6 +103,7 @@ class Running:
     database: DatabaseAddress
     outputs: Outputs
     sagemaker_url: str
+    servers: Servers = field(default_factory=_Elsewhere, compare=False)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -135,15 +182,8 @@ class LocalStack:
             InvalidInput: something cannot be brought up; one sentence that says what to do.
         """
         self._places.state.mkdir(parents=True, exist_ok=True)
-        with self._alone():
+        with alone(self._places):
             return self._up(phase)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Wait until no other terminal brings this stack up or down."""
-        with (self._places.state / "up.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def _up(self, phase: Phase) -> Running:
         with phase("environments"):
@@ -165,7 +205,8 @@ class LocalStack:
             sagemaker_url = self._sagemaker.choose_url()
             engine, outputs = self._deployed(database, sagemaker_url)
             self._sagemaker.up(sagemaker_url, engine)
-        return Running(engine, database, outputs, sagemaker_url)
+        servers = _OwnServers(self._places, engine, sagemaker_url)
+        return Running(engine, database, outputs, sagemaker_url, servers)
 
     def down(self) -> list[str]:
         """Stop what runs; return what was stopped. The database keeps its data.
@@ -175,7 +216,7 @@ class LocalStack:
         """
         if not self._places.state.is_dir():
             return []
-        with self._alone():
+        with alone(self._places):
             return self._down()
 
     def _down(self) -> list[str]:
@@ -195,7 +236,8 @@ class LocalStack:
         outputs = None if engine is None else self._stack.outputs(engine)
         if engine is None or database is None or sagemaker_url is None or outputs is None:
             return None
-        return Running(engine, database, outputs, sagemaker_url)
+        servers = _OwnServers(self._places, engine, sagemaker_url)
+        return Running(engine, database, outputs, sagemaker_url, servers)
 
     def servers(self) -> list[tuple[str, str | None]]:
         """Return each server with its address, None for one that is down."""
@@ -225,6 +267,14 @@ class LocalStack:
         services = ("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME")
         engine = self._engine.up(dict.fromkeys(services, sagemaker_url))
         return engine, self._stack.deploy(engine, database, sagemaker_url)
+
+
+@contextmanager
+def alone(places: Places) -> Iterator[None]:
+    """Wait until no other terminal brings this stack up or down."""
+    with (places.state / "up.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def given_database(env: Mapping[str, str]) -> DatabaseAddress | None:

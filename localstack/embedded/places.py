@@ -70,6 +70,11 @@ def live_places() -> Places:
     return places
 
 
+def compose_places() -> Places:
+    """Return the places of `make up ENGINE=localstack`: logs, and what is deployed in Docker."""
+    return _places("compose", "TIDEGAUGE_COMPOSE_STATE")
+
+
 def all_places() -> tuple[Places, Places]:
     """Return the places of `make run` and of `make live`."""
     return default_places(), live_places()

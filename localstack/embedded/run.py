@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from embedded import results
 from embedded.circle import first_model, forget_models, ledger_on
-from embedded.local import LocalStack, Running
+from embedded.local import Phase, Running
 from embedded.places import STORM, Places
 from embedded.report import Report, compare, recount
 from embedded.stream import fresh_generation, let_read
@@ -51,7 +51,15 @@ class Sent:
     events: int
 
 
-def run(local: LocalStack, places: Places, phases: "Phases") -> tuple[Running, Report]:
+class Startable(Protocol):
+    """A local stack, in processes or in containers."""
+
+    def up(self, phase: Phase) -> Running:
+        """Bring up what is not up, telling each phase."""
+        ...
+
+
+def run(local: Startable, places: Places, phases: "Phases") -> tuple[Running, Report]:
     """Bring the stack up, let it learn from history, replay the rest, and return what came out.
 
     Raises:
@@ -68,7 +76,7 @@ def learn_and_report(running: Running, places: Places, phases: "Phases") -> Repo
         InvalidInput: it got stuck; says where.
     """
     with phases("fresh stream"):
-        forget_models(running, places)
+        forget_models(running)
         mappings = fresh_generation(running.engine, running.outputs)
         queue_url = results.subscribe_queue(running)
     fixture = places.repository / STORM
@@ -77,7 +85,7 @@ def learn_and_report(running: Running, places: Places, phases: "Phases") -> Repo
         sent = feed.put_until(HISTORY_UNTIL_MS, bar.reach)
     let_read(running.engine, mappings)
     with phases.bar("count history", 2 * HISTORY_WINDOWS) as bar:
-        wait_until_done(running, places, sent, bar)
+        wait_until_done(running, sent, bar)
     first_model(running, phases)
     let_read(running.engine, mappings, go_on=False)
     with phases.bar("put on the stream", fixture.stat().st_size) as bar:
@@ -114,7 +122,7 @@ def _rest(
         recounted = recount(places.repository / STORM, window_ms=WINDOW_MS)
     windows = (max(recounted) - min(recounted)) // WINDOW_MS + 1
     with phases.bar("count, judge, alert", 2 * windows) as bar:
-        generation = wait_until_done(running, places, sent, bar)
+        generation = wait_until_done(running, sent, bar)
     return report(running, generation, queue_url, recounted, phases.seconds)
 
 
@@ -180,7 +188,7 @@ def events_stream(running: Running) -> KinesisStream:
     )
 
 
-def wait_until_done(running: Running, places: Places, sent: Sent, bar: "Bar") -> int:
+def wait_until_done(running: Running, sent: Sent, bar: "Bar") -> int:
     """Wait until every window is closed, judged and published; return the generation's number.
 
     Raises:
@@ -204,7 +212,7 @@ def wait_until_done(running: Running, places: Places, sent: Sent, bar: "Bar") ->
             if now != seen:
                 seen, moved = now, time.monotonic()
             elif time.monotonic() - moved > STUCK_SECONDS:
-                log = places.logs / "engine.log"
+                log = running.servers.engine_log()
                 msg = f"stuck: {missing}; {last_failure(log)} (the functions' log: {log})"
                 raise InvalidInput(msg)
             time.sleep(POLL_SECONDS)

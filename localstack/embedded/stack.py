@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from botocore.exceptions import ClientError
@@ -26,6 +27,9 @@ from embedded.processes import reason_in
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.settings import DatabaseAddress
 
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
+
 STACK = "tidegauge"
 BUCKET = "tidegauge-artifacts"
 SECRET = "tidegauge/database"  # noqa: S105 - its name
@@ -35,6 +39,11 @@ BUILD_SECONDS = 600.0
 _SOURCES = ("tidegauge", "consumers", "producers", "retrain", "sql")
 _SOURCE_FILES = ("template.yaml", "samconfig.toml", "pyproject.toml", "uv.lock")
 _IGNORED = {"__pycache__", ".DS_Store"}
+
+
+def own_architecture() -> str:
+    """Return Lambda's name of this machine's processor."""
+    return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "x86_64"
 
 
 class Outputs(msgspec.Struct, frozen=True, rename="pascal"):
@@ -66,6 +75,7 @@ class Wanted:
         retrains: Whether datasets are exported by schedule.
         settings: Further parameters of the template, by name.
         runtime: Lambda's name of the Python that runs the functions.
+        architecture: Lambda's name of the processor that runs them.
     """
 
     heartbeats: str = "producer"
@@ -73,13 +83,12 @@ class Wanted:
     retrains: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
     runtime: str = field(default_factory=runtime_name)
+    architecture: str = field(default_factory=own_architecture)
 
     @property
     def build_parameters(self) -> dict[str, str]:
         """Parameters that decide what an artifact holds."""
-        processor = platform.machine().lower()
-        architecture = "arm64" if processor in ("arm64", "aarch64") else "x86_64"
-        return {"PythonRuntime": self.runtime, "Architecture": architecture}
+        return {"PythonRuntime": self.runtime, "Architecture": self.architecture}
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -119,9 +128,18 @@ class Stack:
         places: Its folders.
         wanted: What the template is deployed with.
         python: Environment with the Python of the wanted runtime; the engine's if None.
+        deploy_seconds: A deployment that takes longer has failed.
     """
 
-    def __init__(self, places: Places, wanted: Wanted, *, python: Path | None = None) -> None:
+    def __init__(
+        self,
+        places: Places,
+        wanted: Wanted,
+        *,
+        python: Path | None = None,
+        deploy_seconds: float = DEPLOY_SECONDS,
+    ) -> None:
+        self._deploy_seconds = deploy_seconds
         self._places = places
         self._python = python
         self._wanted = wanted
@@ -207,7 +225,7 @@ class Stack:
                 "--parameter-overrides",
                 *_pairs(parameters),
                 reach=engine.environment,
-                seconds=DEPLOY_SECONDS,
+                seconds=self._deploy_seconds,
             )
         outputs = self.outputs(engine)
         if outputs is None:
@@ -218,14 +236,15 @@ class Stack:
 
     def outputs(self, engine: EngineAddress) -> Outputs | None:
         """Return the names of the deployed stack; None if there is none."""
-        try:
-            stacks = engine.session().cloudformation.describe_stacks(StackName=STACK)["Stacks"]
-        except ClientError:
+        stack = _described(engine)
+        if stack is None or stack["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             return None
-        if stacks[0]["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-            return None
-        told = {each["OutputKey"]: each["OutputValue"] for each in stacks[0].get("Outputs", [])}
+        told = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
         return msgspec.convert(told, type=Outputs)
+
+    def exists(self, engine: EngineAddress) -> bool:
+        """Return whether the engine holds a stack of our name, in whatever state."""
+        return _described(engine) is not None
 
     def _identity(self, database: DatabaseAddress, sagemaker_url: str) -> str:
         parameters = {
@@ -262,6 +281,13 @@ class Stack:
         if code != 0:
             msg = f"sam {arguments[0]} failed: {reason_in(self._log)} (the whole log: {self._log})"
             raise InvalidInput(msg)
+
+
+def _described(engine: EngineAddress) -> "StackTypeDef | None":
+    try:
+        return engine.session().cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+    except ClientError:
+        return None
 
 
 def _prepared(engine: EngineAddress, database: DatabaseAddress) -> str:

@@ -122,7 +122,7 @@ def disturbed(stack: Running, places: Places, undisturbed: Report) -> Disturbed:
         killed = kill_everybody(stack, killer, sent)
         late = killer.log.told("died late", stack.outputs.collect_function_name)
         with phases.bar("the rest", 1) as bar:
-            generation = wait_until_done(stack, places, sent, bar)
+            generation = wait_until_done(stack, sent, bar)
     recounted = recount(fixture, window_ms=WINDOW_MS)
     done = report(stack, generation, queue_url, recounted, phases.seconds)
     tell(done, killed, killer.kills.total(), late)

@@ -1,6 +1,7 @@
 """`tidegauge up`, `down` and `status`: the local stack, as `make run` starts it."""
 
 import importlib.util
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -9,6 +10,7 @@ import typer
 from tidegauge.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from embedded.composed import ComposedStack
     from embedded.local import LocalStack, Running
     from embedded.places import Places
     from embedded.report import Report
@@ -16,6 +18,13 @@ if TYPE_CHECKING:
 _AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 _Live = Annotated[bool, typer.Option("--live", help="The stack of `make live` alone.")]
 _FOUND_WRONG = 1
+
+
+class EngineKind(StrEnum):
+    """What plays AWS."""
+
+    EMBEDDED = "embedded"
+    LOCALSTACK = "localstack"
 
 
 def register(app: typer.Typer) -> None:
@@ -29,10 +38,15 @@ def up(
     replay: Annotated[
         bool, typer.Option("--replay", help="Replay a recorded storm through it and show it.")
     ] = False,
+    engine: Annotated[
+        EngineKind,
+        typer.Option(help="embedded: processes of this machine; localstack: containers of Docker."),
+    ] = EngineKind.EMBEDDED,
     as_json: _AsJson = False,
 ) -> None:
     """Start the local stack: AWS engine, database, model endpoint and the deployed functions."""
-    local, places = _local_stack()
+    in_docker = engine is EngineKind.LOCALSTACK
+    local, places = _composed_stack() if in_docker else _local_stack()
     from rich.console import Console
 
     from embedded.present import show
@@ -48,7 +62,8 @@ def up(
     if as_json:
         typer.echo(msgspec.json.encode(_told(report)).decode())
     else:
-        show(report, Console(), next_steps=_next_steps(running, places))
+        steps = _next_steps_in_docker() if in_docker else _next_steps(running, places)
+        show(report, Console(), next_steps=steps)
     if not report.check.holds:
         raise typer.Exit(_FOUND_WRONG)
 
@@ -57,7 +72,7 @@ def down(live: _Live = False, as_json: _AsJson = False) -> None:
     """Stop all that `up` and `live` started. Databases keep their data for the next time."""
     stopped = [f"{name} (live)" for name in _live_stack().down()]
     if not live:
-        stopped = [*_local_stack()[0].down(), *stopped]
+        stopped = [*_local_stack()[0].down(), *stopped, *_composed_stack()[0].down()]
     if as_json:
         typer.echo(msgspec.json.encode({"stopped": stopped}).decode())
     else:
@@ -91,6 +106,15 @@ def _local_stack() -> "tuple[LocalStack, Places]":
 
     places = default_places()
     return LocalStack.from_env(places), places
+
+
+def _composed_stack() -> "tuple[ComposedStack, Places]":
+    require_repository()
+    from embedded.composed import ComposedStack
+    from embedded.places import compose_places
+
+    places = compose_places()
+    return ComposedStack(places), places
 
 
 def _live_stack() -> "LocalStack":
@@ -143,4 +167,19 @@ def _next_steps(running: "Running", places: "Places") -> list[tuple[str, str]]:
         (".venv/bin/tidegauge models", "the model, what it was trained from, and how good it is"),
         ("make invoke F=collect", "one function on its example event"),
         ("make down", "stop everything; the database keeps its data"),
+    ]
+
+
+def _next_steps_in_docker() -> list[tuple[str, str]]:
+    compose = "docker compose -f localstack/docker-compose.yml"
+    client = "mysql --defaults-file=/run/tidegauge/client.cnf tidegauge"
+    return [
+        (".venv/bin/tidegauge up --engine localstack", "variables to export for commands"),
+        (f"{compose} exec mysql {client}", "the tables completed_window, prediction, incident"),
+        (
+            f"{compose} port adminer 8080",
+            "where a page shows them; its login: localstack/README.md",
+        ),
+        (f"{compose} logs localstack", "what the engine logged"),
+        ("make down", "stop everything; the volumes are kept"),
     ]
