@@ -15,15 +15,8 @@ from embedded.processes import reason_in
 from embedded.stack import Wanted, secret_of, source_hash
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.settings import (
-    AlertSettings,
     DatabaseAddress,
-    DatabaseSettings,
-    JudgingSettings,
-    StreamSettings,
-    WindowSettings,
-    variable_names,
 )
-from tidegauge.simulator_settings import SimulatorSettings
 
 FOLDERS = ("tidegauge", "consumers", "producers", "sql")
 FILES = ("template.yaml", "samconfig.toml", "pyproject.toml", "uv.lock")
@@ -66,25 +59,6 @@ def test_every_parameter_we_pass_is_the_templates() -> None:
     template = (REPOSITORY / "template.yaml").read_text()
     declared = re.findall(r"^  (\w+):$", template.split("\nConditions:")[0], re.MULTILINE)
     assert {*Wanted().parameters, "DatabaseSecretArn"} <= set(declared)
-
-
-def test_every_variable_of_the_template_is_a_setting() -> None:
-    template = (REPOSITORY / "template.yaml").read_text()
-    variables = set(re.findall(r"^ +([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+):", template, re.MULTILINE))
-    settings = {
-        name
-        for kind in (
-            WindowSettings,
-            StreamSettings,
-            JudgingSettings,
-            AlertSettings,
-            DatabaseSettings,
-            SimulatorSettings,
-        )
-        for name in variable_names(kind)
-    }
-    assert {name for name in variables if not name.startswith("POWERTOOLS_")} <= settings
-    assert "WINDOW_SECONDS" in variables
 
 
 def test_the_secret_is_read_back_as_the_same_address() -> None:
