@@ -14,11 +14,9 @@ from embedded.places import REPOSITORY
 from embedded.processes import reason_in
 from embedded.stack import Wanted, secret_of, source_hash
 from tidegauge.domain.errors import InvalidInput
-from tidegauge.settings import (
-    DatabaseAddress,
-)
+from tidegauge.settings import DatabaseAddress
 
-FOLDERS = ("tidegauge", "consumers", "producers", "sql")
+FOLDERS = ("tidegauge", "consumers", "producers", "retrain", "sql")
 FILES = ("template.yaml", "samconfig.toml", "pyproject.toml", "uv.lock")
 
 
