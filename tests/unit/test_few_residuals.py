@@ -1,33 +1,19 @@
 """A short memory: judged early, by an interval that is wider the shorter it is."""
 
-import math
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.support.judged_worlds import announced
-from tidegauge.adapters.memory_judging import MemoryJudgingStore
 from tidegauge.domain.few_residuals import FEWEST, fit_few, student
 from tidegauge.domain.judging import JudgingRules
-from tidegauge.domain.prediction import Prediction
 from tidegauge.domain.residual import MIN_RESIDUALS, Fit
 from tidegauge.domain.sums import WindowSum, alert_level, interval, judge
 from tidegauge.domain.verdict import Reason, Verdict
-from tidegauge.ports import OutboxMessage, Scores
 from tidegauge.settings import JudgingSettings
-from tidegauge.steps.predict import PredictStep
+from tidegauge.testing import Tide, usual_counts
 
 ALPHA = alert_level(false_alerts_per_week=0.5, size_ms=20_000)
 MEAN = 100.0
-
-
-class Knowing:
-    """Answers every row with the mean that the counts are drawn around."""
-
-    def predict(self, rows: Sequence[Sequence[float]]) -> Scores:
-        return Scores((2.0 * math.sqrt(MEAN + 0.125),) * len(rows), "knows")
 
 
 def fit_of(actual: NDArray[np.float64], mean: float, *, alpha: float = ALPHA) -> Fit:
@@ -116,31 +102,24 @@ def test_too_few_residuals_make_no_fit() -> None:
     assert fit_few(few, few, none, level=0.95, alpha=ALPHA, least=11) is not None
 
 
-def judged(counts: list[int], rules: JudgingRules) -> tuple[list[Prediction], list[OutboxMessage]]:
-    messages: list[OutboxMessage] = []
-    store = MemoryJudgingStore(messages.extend)
-    store.announce(announced(counts))
-    PredictStep(store, Knowing(), rules).run({1: {"a"}})
-    return list(store.predictions(1)["a"]), messages
-
-
 @pytest.mark.parametrize("enough", [FEWEST, 12])
 def test_verdicts_begin_after_twice_the_setting_and_silence_is_found(enough: int) -> None:
-    calm = [int(count) for count in np.random.default_rng(3).poisson(MEAN, 2 * enough + 3)]
-    rows, messages = judged([*calm, 0, 0], JudgingRules(enough_windows=enough))
-    reasons = [row.reason for row in rows]
-    assert set(reasons[: 2 * enough]) == {Reason.TOO_LITTLE_HISTORY}
-    assert {row.verdict for row in rows[2 * enough : -2]} == {Verdict.NORMAL}
-    assert rows[-2].verdict is Verdict.TOO_LOW
-    assert len(messages) == 1
-    assert b"silent" in messages[0].payload
+    tide = Tide(model=MEAN, enough_windows=enough)
+    tide.fill({"a": [*usual_counts(MEAN, 2 * enough + 3), 0, 0]}, start="2013-01-07T00:00:00Z")
+    windows = tide.windows("a")
+    assert {one.reason for one in windows[: 2 * enough]} == {Reason.TOO_LITTLE_HISTORY}
+    assert {one.verdict for one in windows[2 * enough : -2]} == {Verdict.NORMAL}
+    assert windows[-2].verdict is Verdict.TOO_LOW
+    [alert] = tide.alerts
+    assert "silent" in alert.subject
 
 
 def test_a_setting_of_a_day_still_waits_for_a_distribution() -> None:
-    calm = [int(count) for count in np.random.default_rng(3).poisson(MEAN, 288 + MIN_RESIDUALS)]
-    rows, _ = judged([*calm, 0], JudgingRules())
-    assert {row.reason for row in rows[:-1]} == {Reason.TOO_LITTLE_HISTORY}
-    assert rows[-1].verdict is Verdict.TOO_LOW
+    tide = Tide(model=MEAN)
+    tide.fill({"a": [*usual_counts(MEAN, 288 + MIN_RESIDUALS), 0]}, start="2013-01-07T00:00:00Z")
+    *waited, last = tide.windows("a")
+    assert {one.reason for one in waited} == {Reason.TOO_LITTLE_HISTORY}
+    assert last.verdict is Verdict.TOO_LOW
 
 
 def test_the_least_setting_is_the_fewest_residuals() -> None:

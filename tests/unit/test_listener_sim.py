@@ -14,6 +14,7 @@ from tidegauge.domain.errors import InvalidInput, Misconfigured
 from tidegauge.domain.event_time import parse_time_ms
 from tidegauge.signals import Metric
 from tidegauge.simulator_settings import SimulatorSettings
+from tidegauge.testing import Tide
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 CONTEXT: Any = SimpleNamespace(
@@ -61,6 +62,20 @@ def test_a_schedule_fills_the_minute_it_was_due_for(
     written = metrics_in(capsys.readouterr().out)
     assert written[Metric.EVENTS_PRODUCED.metric_name] == [len(expected)]
     assert written["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Tidegauge"
+
+
+@pytest.mark.usefixtures("kinesis")
+def test_a_minute_that_two_processes_fill_counts_once(
+    tide: Tide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boto3, "client", lambda *_, **__: tide.kinesis)
+    put = app.handler(SCHEDULED, CONTEXT)["events"]
+    app.producers.cache_clear()  # what a process that has just started knows
+    assert app.handler(SCHEDULED, CONTEXT) == {"events": put}
+    tide.advance(windows=2)
+    assert tide.quarantine == []
+    assert (tide.sums.distinct, tide.sums.duplicates) == (put, put)
+    assert sum(one.count for name in tide.series for one in tide.windows(name)) == put
 
 
 def test_an_event_of_a_rule_goes_onto_the_stream_as_it_is(kinesis: FakeKinesis) -> None:
