@@ -67,7 +67,10 @@ def test_time_has_to_begin_with_an_event_or_a_moment(tide: Tide, make_tide: Make
         tide.fill({"t": [1]})
     begun = make_tide(start=NOON)
     begun.advance(windows=1)
-    assert begun.now == at(1)  # which completes the window before noon
+    assert begun.now == at(6)  # the window before noon was not watched
+    filled = make_tide(start=at(2))
+    filled.fill({"t": [1]})
+    assert filled.window("t", NOON).count == 1
 
 
 def test_the_clock_begins_with_the_earliest_event_that_was_fed_before_it(tide: Tide) -> None:
@@ -181,7 +184,7 @@ def test_play_wants_times(tide: Tide) -> None:
         ({"t": [1, -1]}, NOON, "a count of t is -1"),
         ({"t": [1.5]}, NOON, "a count of t is 1.5"),
         ({"t": [1]}, at(1), "starts no window: it lies in that of 2026-02-02T12:00:00Z"),
-        ({"t": [1]}, at(-15), "is closed already: fill from 2026-02-02T11:55:00Z on"),
+        ({"t": [1]}, at(-15), "is over: fill from 2026-02-02T12:00:00Z on"),
         ({"t": [1]}, "2062-02-02T12:00:00Z", "is a date wrong"),
     ],
 )

@@ -69,6 +69,7 @@ class Tide:
         self._size_ms = options.windows.size_ms
         self._lateness_ms = options.windows.lateness_ms
         self._pipeline = Pipeline(options)
+        self._first_window_ms: int | None = None  # that in which the clock began
         if options.start_ms is not None:
             self._pass_to(options.start_ms)
 
@@ -119,7 +120,7 @@ class Tide:
         Args:
             counts: By series, one a window, oldest first, for the same number of windows. A
                 million events take about a second.
-            start: Start of the first window; by default that of the first that is not closed.
+            start: Start of the first window; by default of the first that is not complete.
 
         Raises:
             InvalidInput: the counts are no counts, or their windows are not all still to come.
@@ -244,6 +245,7 @@ class Tide:
         if pipeline.stream_time_ms is None:
             first_ms = self._first_ms(time_ms)
             self._check_distance(first_ms, time_ms)
+            self._first_window_ms = first_ms - first_ms % self._size_ms
             pipeline.beat(first_ms)
         else:
             self._check_distance(pipeline.stream_time_ms, time_ms)
@@ -270,15 +272,16 @@ class Tide:
         if windows < 1:
             msg = f"advance by at least one window, not {windows}"
             raise InvalidInput(msg)
-        begun_ms = self._begun_ms()
-        first_ms = self._first_open_ms(begun_ms)
-        if self._pipeline.stream_time_ms is None:
-            first_ms = begun_ms  # nothing was watched before it
-        last_ms = first_ms + (windows - 1) * self._size_ms
+        last_ms = self._next_window_ms(self._begun_ms()) + (windows - 1) * self._size_ms
         return closing_time_ms(last_ms, size_ms=self._size_ms, lateness_ms=self._lateness_ms)
 
-    def _first_open_ms(self, time_ms: int) -> int:
-        return first_open_window_ms(time_ms, size_ms=self._size_ms, lateness_ms=self._lateness_ms)
+    def _next_window_ms(self, time_ms: int) -> int:
+        """Return the first window that a stream time leaves open, none before the clock began."""
+        first_ms = time_ms if self._first_window_ms is None else self._first_window_ms
+        open_ms = first_open_window_ms(
+            time_ms, size_ms=self._size_ms, lateness_ms=self._lateness_ms
+        )
+        return max(first_ms, open_ms)
 
     def _fill_start_ms(self, start: Moment | None) -> int:
         now_ms = self._pipeline.stream_time_ms
@@ -286,16 +289,16 @@ class Tide:
             if now_ms is None:
                 msg = "the stream's clock has not begun: say start= of the first window to fill"
                 raise InvalidInput(msg)
-            return self._first_open_ms(now_ms)
+            return self._next_window_ms(now_ms)
         start_ms = moment_ms(start)
         if start_ms % self._size_ms:
             window = format_time(start_ms - start_ms % self._size_ms)
             msg = f"{format_time(start_ms)} starts no window: it lies in that of {window}"
             raise InvalidInput(msg)
-        if now_ms is not None and start_ms < self._first_open_ms(now_ms):
+        if now_ms is not None and start_ms < self._next_window_ms(now_ms):
             msg = (
-                f"the window {format_time(start_ms)} is closed already: fill from "
-                f"{format_time(self._first_open_ms(now_ms))} on"
+                f"the window {format_time(start_ms)} is over: fill from "
+                f"{format_time(self._next_window_ms(now_ms))} on"
             )
             raise InvalidInput(msg)
         return start_ms
