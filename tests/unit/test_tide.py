@@ -49,6 +49,15 @@ def test_time_passes_until_so_many_more_windows_are_complete(tide: Tide) -> None
     assert (tide.now, counts(tide)) == (at(16), [1, 0, 0])
 
 
+def test_all_that_time_has_passed_is_complete_in_however_many_closings(
+    make_tide: MakeTide,
+) -> None:
+    tide = make_tide(max_rows_per_close=2)
+    tide.feed(event("t", at=at(1)), event("u", at=at(2)))
+    tide.advance(windows=5)
+    assert (counts(tide, "t"), counts(tide, "u")) == ([1, 0, 0, 0, 0], [1, 0, 0, 0, 0])
+
+
 def test_time_never_goes_back(tide: Tide) -> None:
     tide.advance(at(5))
     tide.advance(at(5))
