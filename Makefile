@@ -16,6 +16,8 @@ BIN := .venv/bin
 UNIT := -m pytest -q -n 2 --doctest-modules tidegauge tests/unit tests/property
 UV := .tidegauge/envs/uv/bin/uv
 LOCAL := $(BIN)/python -m embedded
+COMPOSE_FILE := localstack/docker-compose.yml
+SCRIPTS := .ci/run localstack/make_passwords.sh
 FUZZ := .tidegauge/envs/fuzz
 FUZZ_SECONDS ?= 20
 SEEDS ?= 300
@@ -33,7 +35,7 @@ fmt: setup ## format the code
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-check: setup ## format, lint, types, import rules, template, lock: changes nothing
+check: setup ## format, lint, types, import rules, template, containers, lock: changes nothing
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -41,6 +43,11 @@ check: setup ## format, lint, types, import rules, template, lock: changes nothi
 	$(UV) lock --check --quiet
 	$(EXPORT) | diff - consumers/constraints.txt
 	$(LOCAL) validate
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec $(COMPOSE_FILE)
+	$(BIN)/hadolint localstack/sagemaker_standin/Dockerfile
+	@if [ -x $(BIN)/shellcheck ]; then set -x; $(BIN)/shellcheck $(SCRIPTS); \
+	else echo "There is no shellcheck for this machine: $(SCRIPTS) stay unchecked."; fi
+	$(BIN)/python -m pytest -q tests/unit/test_compose_file.py tests/unit/test_hooks.py
 
 test: setup ## all tests; sets up the servers that they need
 	$(LOCAL) prepare
