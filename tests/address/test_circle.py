@@ -1,0 +1,141 @@
+"""The slower circle at an address: history, export, S3, train, S3, deploy, and who answers then."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.address import Address
+from tests.support.address_line import Line
+from tests.support.command import Command
+from tests.support.live import until
+from tidegauge.adapters.mysql.models import MysqlModelLedger
+from tidegauge.domain.event_time import parse_time_ms
+from tidegauge.domain.feature_names import DAY_MS
+from tidegauge.domain.model_record import SETTLED, ModelRecord, ModelState
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+SECONDS = 180
+DAYS = 7
+USUAL = 40.0
+
+
+def messages(address: Address, queue: str) -> list[dict[str, Any]]:
+    """Take what lies in the queue: envelopes, with what they hold as `told`."""
+    received = address.sqs.receive_message(
+        QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1
+    ).get("Messages", [])
+    envelopes = [json.loads(message["Body"]) for message in received]
+    return [{**envelope, "told": json.loads(envelope["Message"])} for envelope in envelopes]
+
+
+class Usual:
+    """A series without a season, whose level wanders: the hour before tells more than the days.
+
+    Only so does a model that was taught by one week beat the seasonal baseline for certain.
+    """
+
+    def __init__(self, line: Line, series: str) -> None:
+        self._line = line
+        self._series = series
+        self._dice = np.random.default_rng(20130208)
+        self._level = 0.0
+
+    def put(self) -> int:
+        """Put the next window, and close it; return its start."""
+        self._level = 0.95 * self._level + 0.15 * self._dice.standard_normal()
+        number = int(self._dice.poisson(USUAL * np.exp(self._level)))
+        return put_window(self._line, self._series, number)
+
+
+def put_window(line: Line, series: str, number: int) -> int:
+    """Put a window of so many events as one record, and close it; return its start."""
+    start_ms = line.window_ms
+    if number:
+        line.put([b"[" + b",".join(line.events(series, number)) + b"]"], key=series)
+    line.next_window()
+    return start_ms
+
+
+def exported(address: Address) -> str:
+    """Let the export function export now; return the address of the dataset's manifest."""
+    answer = address.functions.invoke(
+        FunctionName=address.outputs.export_function_name,
+        Payload=json.dumps({"force": True}).encode(),
+    )
+    told = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, told
+    assert told["exported"], told
+    return str(told["manifest"])
+
+
+def settled_model(address: Address, manifest_uri: str) -> ModelRecord:
+    """Wait until a model was trained on a dataset and is live, or is known not to be."""
+    database, lock = address.connect(), address.connect()
+    ledger = MysqlModelLedger(database, lock, endpoint=address.settings["ENDPOINT_NAME"])
+
+    def found() -> ModelRecord | None:
+        records = [stored.record for stored in ledger.all()]
+        return next(
+            (one for one in records if one.manifest_uri == manifest_uri and one.state in SETTLED),
+            None,
+        )
+
+    try:
+        return until(found, seconds=SECONDS, what=f"a model of {manifest_uri}")
+    finally:
+        database.close()
+        lock.close()
+
+
+def test_history_becomes_a_model_that_judges_what_follows_and_alerts(
+    line: Line, address: Address, queue: str
+) -> None:
+    series = line.series("circle")
+    usual = Usual(line, series)
+    enough = int(address.settings["ENOUGH_WINDOWS"])
+    while line.now_ms % DAY_MS > line.size_ms:  # whole days count
+        line.beat(line.now_ms - line.now_ms % DAY_MS + DAY_MS)
+    for _ in range(max(DAYS * DAY_MS // line.size_ms, 3 * enough)):
+        last_ms = usual.put()
+    until(lambda: last_ms in line.counts(series), seconds=SECONDS, what="the history's windows")
+    assert line.counts(series) == line.recount(series)
+
+    model = settled_model(address, exported(address))
+    assert model.state is ModelState.LIVE, model.reasons
+    endpoint = address.sagemaker.describe_endpoint(EndpointName=model.endpoint)
+    assert endpoint["EndpointStatus"] == "InService"
+    assert endpoint["ProductionVariants"][0]["VariantName"] == model.version
+
+    # As many again until the noise about its predictions is known, and some that are judged by it.
+    for _ in range(enough + 6):
+        last_ms = usual.put()
+    until(lambda: last_ms in line.predictions(series), seconds=SECONDS, what="verdicts")
+    assert line.predictions(series)[last_ms] == ("ok", "NORMAL", model.version)
+    outlier_ms = put_window(line, series, int(20 * USUAL))
+    until(lambda: outlier_ms in line.predictions(series), seconds=SECONDS, what="the outlier")
+    assert line.predictions(series)[outlier_ms] == ("ok", "TOO_HIGH", model.version)
+
+    heard: list[dict[str, Any]] = []
+
+    def alerts() -> list[dict[str, Any]]:
+        heard.extend(messages(address, queue))
+        return [one for one in heard if one["Subject"].startswith(f"{series}:")]
+
+    (alert,) = until(alerts, seconds=SECONDS, what=f"an alert on {series}")
+    assert parse_time_ms(alert["told"]["window_start"]) == outlier_ms
+    # And people were told of the model itself.
+    assert any(model.version in one["Subject"] + one["Message"] for one in heard)
+
+
+def test_a_test_alert_is_heard(command: Command, address: Address, queue: str) -> None:
+    sent = command("alert", "test", "--json").told
+    heard: list[dict[str, Any]] = []
+
+    def test_alert() -> bool:
+        heard.extend(messages(address, queue))
+        return any(one["MessageId"] == sent["message_id"] for one in heard)
+
+    until(test_alert, seconds=SECONDS, what="the test alert")
