@@ -35,6 +35,9 @@ PASSWORD_FILE = "/run/tidegauge/password"  # noqa: S105 - where it lies in the c
 SAGEMAKER_INSIDE = f"http://{SAGEMAKER}:{SAGEMAKER_PORT}"
 # Docker fetches the functions' image meanwhile.
 DEPLOY_SECONDS = 900.0
+# Enough to find the last failure in.
+LOG_STREAMS = 3
+LOG_LINES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class ComposedServers:
     """Servers that are services of the compose file."""
 
     compose: Compose
+    engine: EngineAddress
 
     @contextmanager
     def without_models(self) -> Iterator[None]:
@@ -51,8 +55,14 @@ class ComposedServers:
         self.compose.up(SAGEMAKER, anew=True)  # its state lies in no volume
 
     def engine_log(self) -> Path:
-        """Return what LocalStack logged until now."""
-        return self.compose.log_of(ENGINE)
+        """Return what LocalStack logged until now, and behind it what the functions did.
+
+        LocalStack keeps the words of functions for CloudWatch Logs and prints none of them.
+        """
+        log = self.compose.log_of(ENGINE)
+        with log.open("a") as file:
+            file.writelines(f"{line}\n" for line in function_logs(self.engine))
+        return log
 
 
 class ComposedStack:
@@ -135,8 +145,9 @@ class ComposedStack:
 
     def _running(self, outside: DatabaseAddress, outputs: Outputs) -> Running:
         sagemaker_url = f"http://{LOOPBACK}:{self.compose.port(SAGEMAKER, SAGEMAKER_PORT)}"
-        servers = ComposedServers(self.compose)
-        return Running(self._engine(), outside, outputs, sagemaker_url, servers)
+        engine = self._engine()
+        servers = ComposedServers(self.compose, engine)
+        return Running(engine, outside, outputs, sagemaker_url, servers)
 
     def _engine(self) -> EngineAddress:
         return EngineAddress(self.compose.port(ENGINE, ENGINE_PORT))
@@ -149,6 +160,28 @@ class ComposedStack:
     def _outside(self, inside: DatabaseAddress) -> DatabaseAddress:
         """Return the database's address for this machine."""
         return replace(inside, host=LOOPBACK, port=self.compose.port(DATABASE, DATABASE_PORT))
+
+
+def function_logs(engine: EngineAddress) -> list[str]:
+    """Return the last that each function of an engine logged, in order of time."""
+    logs = engine.session().logs
+    found: list[tuple[int, str]] = []
+    for page in logs.get_paginator("describe_log_groups").paginate():
+        for group in page["logGroups"]:
+            streams = logs.describe_log_streams(
+                logGroupName=group["logGroupName"],
+                orderBy="LastEventTime",
+                descending=True,
+                limit=LOG_STREAMS,
+            )["logStreams"]
+            for stream in streams:
+                told = logs.get_log_events(
+                    logGroupName=group["logGroupName"],
+                    logStreamName=stream["logStreamName"],
+                    limit=LOG_LINES,
+                )
+                found += [(one["timestamp"], one["message"].rstrip()) for one in told["events"]]
+    return [line for _, line in sorted(found)]
 
 
 def _environment(name: str, places: Places) -> None:

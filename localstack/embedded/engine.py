@@ -89,6 +89,7 @@ class LocalSession:
         self.cloudformation = self.session.client("cloudformation", endpoint_url=self._url)
         self.kinesis = self.session.client("kinesis", endpoint_url=self._url)
         self.functions = self.session.client("lambda", endpoint_url=self._url)
+        self.logs = self.session.client("logs", endpoint_url=self._url)
         self.s3 = self.session.client("s3", endpoint_url=self._url)
         self.secrets = self.session.client("secretsmanager", endpoint_url=self._url)
         self.sns = self.session.client("sns", endpoint_url=self._url)

@@ -272,5 +272,6 @@ def last_failure(log: Path) -> str:
         lines = log.read_text(errors="replace").splitlines()
     except OSError:
         return "the engine left no log"
-    failures = [line for line in lines if "failed processing" in line or "[ERROR]" in line]
+    signs = ("failed processing", "[ERROR]", '"level":"ERROR"')
+    failures = [line for line in lines if any(sign in line for sign in signs)]
     return failures[-1].strip() if failures else "no function failed"

@@ -7,6 +7,7 @@ import pytest
 
 from embedded.compose import Compose
 from embedded.composed import ComposedServers, ComposedStack
+from embedded.engine import EngineAddress
 from embedded.places import Places
 from tests.support.command import Command
 from tests.support.played_docker import PlayedDocker
@@ -171,7 +172,7 @@ def test_services_are_read_as_lines_or_as_one_list(
 def test_models_are_forgotten_while_nobody_serves_them(
     docker: PlayedDocker, places: Places
 ) -> None:
-    with ComposedServers(Compose(places)).without_models():
+    with ComposedServers(Compose(places), EngineAddress(1)).without_models():
         assert docker.asked() == ["compose stop sagemaker"]
     assert docker.asked()[1].endswith("--force-recreate --no-deps sagemaker")
 
