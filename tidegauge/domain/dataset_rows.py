@@ -167,7 +167,9 @@ class SeriesRows:
         if self._run is not None:
             self._runs.append(self._run)
             self._run = None
-        yield from self._left_out.items()
+        for cause in dict.fromkeys(self._causes):
+            if cause in self._left_out:
+                yield cause, self._left_out[cause]
         for run in self._runs:
             quality = QUALITIES[run.quality]
             kind = Kind.RETIRED if quality is Quality.RETIRED else Kind.GAP
