@@ -7,6 +7,8 @@ from npm, and Lambda's environments as child processes (`lambda_executor`). Need
 import json
 import os
 import shutil
+import signal
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -32,6 +34,8 @@ LABEL = "LocalStack 4.14.0's runtime in host mode, not the Docker image"
 RUNTIME = "python3.13"
 HOOKS = REPOSITORY / "localstack" / "ready.d"
 START_SECONDS = 120.0
+# It goes on to wait for threads of its own when it is told to stop; nothing of it is kept anyway.
+STOP_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
 _EXECUTOR = REPOSITORY / "tests" / "support" / "lambda_executor"
 
@@ -93,10 +97,24 @@ class LocalStackHost:
         return address
 
     def down(self) -> bool:
-        """Stop it and the functions it runs. Returns whether there was one."""
-        found = processes.stop(self._record)
+        """Stop it with all that it runs. Returns whether there was one."""
+        children = self.children()
+        found = processes.stop(self._record, seconds=STOP_SECONDS)
+        for pid, identity in children.items():
+            # Its Kinesis is a session of its own, which no end of LocalStack's group ends.
+            if processes.start_identity(pid) == identity:
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self._root, ignore_errors=True)
         return found
+
+    def beside(self, places: Places, *, hooks: Path) -> "LocalStackHost":
+        """Return another one, by the same Python."""
+        return LocalStackHost(places, self._python, hooks=hooks)
+
+    def children(self) -> dict[int, str]:
+        """Return its child processes, each with what tells it from a later one of its number."""
+        known = processes.running(self._record)
+        return children_of(known.pid) if known else {}
 
     def _lay_out(self, kinesis: Path) -> None:
         """Put what it would fetch, and the hooks, where the image has them."""
@@ -131,6 +149,17 @@ class LocalStackHost:
             "AWS_ENDPOINT_URL": address.url,
             "AWS_DEFAULT_REGION": REGION,
         }
+
+
+def children_of(pid: int) -> dict[int, str]:
+    """Return the child processes of a process, each with what tells it from a later one."""
+    listing = subprocess.run(
+        ["/bin/ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout
+    pairs = (map(int, line.split()) for line in listing.splitlines())
+    children = [child for child, parent in pairs if parent == pid]
+    found = {child: processes.start_identity(child) for child in children}
+    return {child: identity for child, identity in found.items() if identity is not None}
 
 
 def hooks_of(address: EngineAddress) -> dict[str, Any]:

@@ -20,13 +20,13 @@ _LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What a function is called with, and its last moment in milliseconds since the epoch."""
+    """What a function is called with, and how long it may take."""
 
     request_id: str
     function_arn: str
     trace_id: str
     payload: bytes
-    deadline_ms: int
+    timeout_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +86,12 @@ class Environment:
         self._stopped = threading.Event()
         self._run: _Run | None = None
 
-    def start(self) -> None:
-        """Start the process and wait until its function is loaded.
+    def start(self) -> "_Run":
+        """Start the process unless it runs, and wait until its function is loaded.
 
         Raises:
             StartFailed: it cannot be loaded, or the environment was stopped meanwhile.
         """
-        self._running()
-
-    def _running(self) -> "_Run":
         if self._run is not None and not self._run.ended:
             return self._run
         if self._stopped.is_set():
@@ -112,27 +109,25 @@ class Environment:
     def invoke(self, invocation: Invocation) -> Answer:
         """Have the function called, and wait for its answer, its end or its deadline."""
         try:
-            run = self._running()
+            run = self.start()
         except StartFailed as failed:
             return Answer(failed.payload, is_error=True)
+        deadline = time.monotonic() + invocation.timeout_seconds
         run.asked.put(invocation)
+        request = f"RequestId: {invocation.request_id} Error:"
         while True:
-            seconds = invocation.deadline_ms / 1000 - time.time()
             try:
-                news = run.news.get(timeout=max(seconds, 0.0))
+                news = run.news.get(timeout=max(deadline - time.monotonic(), 0.0))
             except queue.Empty:
                 run.end()
-                message = f"{invocation.request_id} Task timed out"
+                message = f"{request} Task timed out after {invocation.timeout_seconds:.2f} seconds"
                 return Answer(_error("Sandbox.Timedout", message), is_error=True)
             match news:
                 case (invocation.request_id, Answer() as answer):
                     return answer
                 case _Ended(code):
                     run.end()
-                    message = (
-                        f"RequestId: {invocation.request_id} Error: Runtime exited with error:"
-                        f" exit status {code}"
-                    )
+                    message = f"{request} Runtime exited with error: exit status {code}"
                     return Answer(_error("Runtime.ExitError", message), is_error=True)
 
     def stop(self) -> None:
@@ -204,13 +199,14 @@ class _Requests(BaseHTTPRequestHandler):
         if invocation is None:
             self.close_connection = True
             return
+        deadline_ms = int((time.time() + invocation.timeout_seconds) * 1000)
         self._reply(
             200,
             invocation.payload,
             {
                 "Content-Type": "application/json",
                 "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
-                "Lambda-Runtime-Deadline-Ms": str(invocation.deadline_ms),
+                "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
                 "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
                 "Lambda-Runtime-Trace-Id": invocation.trace_id,
             },

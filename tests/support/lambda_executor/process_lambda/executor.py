@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]
                 function_arn=payload["invoked-function-arn"],
                 trace_id=payload["trace-id"],
                 payload=payload["payload"].encode(),
-                deadline_ms=int((time.time() + self.function_version.config.timeout) * 1000),
+                timeout_seconds=self.function_version.config.timeout,
             )
         )
         with self._log.open("rb") as log:
