@@ -49,12 +49,16 @@ def fresh_generation(engine: EngineAddress, outputs: Outputs) -> list[str]:
     clients = engine.session()
     name = outputs.events_stream_name
     summary = clients.kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
-    mappings = clients.functions.list_event_source_mappings(
-        EventSourceArn=outputs.events_stream_arn
-    )["EventSourceMappings"]
-    for mapping in mappings:
-        clients.functions.delete_event_source_mapping(UUID=mapping["UUID"])
+    mappings = _mappings(engine, outputs)
+    if not mappings:
+        msg = (
+            "nothing reads the events stream, since an earlier replay was cut off:"
+            " `make down`, then start again"
+        )
+        raise InvalidInput(msg)
     deadline = time.monotonic() + READY_SECONDS
+    for mapping in mappings:
+        _delete_mapping(engine, mapping["UUID"], deadline)
     while True:
         clients.kinesis.delete_stream(StreamName=name, EnforceConsumerDeletion=True)
         _await(engine, name, None, deadline)
@@ -67,6 +71,12 @@ def fresh_generation(engine: EngineAddress, outputs: Outputs) -> list[str]:
         FunctionName=outputs.collect_function_name,
         Description=f"Counts events of the stream made at {created:.0f}.",
     )
+    # LocalStack and AWS delete a mapping by and by, and refuse its successor until then.
+    while _mappings(engine, outputs):
+        if time.monotonic() > deadline:
+            msg = f"the mapping of the stream {name} was not deleted within {READY_SECONDS:.0f} s"
+            raise InvalidInput(msg)
+        time.sleep(POLL_SECONDS)
     return [_recreate(engine, mapping, outputs) for mapping in mappings]
 
 
@@ -90,6 +100,28 @@ def let_read(engine: EngineAddress, mappings: Iterable[str], *, go_on: bool = Tr
     functions = engine.session().functions
     for mapping in mappings:
         functions.update_event_source_mapping(UUID=mapping, Enabled=go_on)
+
+
+def _mappings(
+    engine: EngineAddress, outputs: Outputs
+) -> "list[EventSourceMappingConfigurationTypeDef]":
+    functions = engine.session().functions
+    return functions.list_event_source_mappings(EventSourceArn=outputs.events_stream_arn)[
+        "EventSourceMappings"
+    ]
+
+
+def _delete_mapping(engine: EngineAddress, uuid: str, deadline: float) -> None:
+    """Begin to delete a mapping; one that waits reads on first, else LocalStack never ends it."""
+    functions = engine.session().functions
+    if functions.get_event_source_mapping(UUID=uuid)["State"] == "Disabled":
+        functions.update_event_source_mapping(UUID=uuid, Enabled=True)
+        while functions.get_event_source_mapping(UUID=uuid)["State"] != "Enabled":
+            if time.monotonic() > deadline:
+                msg = f"the mapping {uuid} was not enabled within {READY_SECONDS:.0f} s"
+                raise InvalidInput(msg)
+            time.sleep(POLL_SECONDS)
+    functions.delete_event_source_mapping(UUID=uuid)
 
 
 def _recreate(
