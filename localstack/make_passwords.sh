@@ -8,6 +8,7 @@ umask 077
 cd "$1"
 
 keep() { # what standard input holds, as a file that appears when it is whole
+	rm -f "$1.new" # of a start that was cut off
 	cat >"$1.new"
 	[ -s "$1.new" ] # an empty password is none
 	chown "$owner" "$1.new"

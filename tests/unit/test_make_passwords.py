@@ -62,7 +62,9 @@ def test_a_start_that_was_cut_off_is_made_good_and_keeps_what_was_whole(
     make(tmp_path)
     before = contents(tmp_path)
     (tmp_path / lost).unlink()
-    (tmp_path / f"{lost}.new").write_text("half")
+    half = tmp_path / f"{lost}.new"
+    half.write_text("half")
+    half.chmod(0o400)
     assert make(tmp_path).returncode == 0
     after = contents(tmp_path)
     assert tuple(after) == FILES
@@ -74,7 +76,7 @@ def test_without_a_source_of_randomness_it_fails_and_leaves_no_empty_password(
 ) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
-    for name in ("cat", "chmod", "chown", "mv", "tr"):
+    for name in ("cat", "chmod", "chown", "mv", "rm", "tr"):
         program = next(
             path for path in (Path("/usr/bin") / name, Path("/bin") / name) if path.exists()
         )
