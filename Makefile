@@ -1,7 +1,7 @@
 # Needs make and Python 3.11 or newer; everything else is set up under .tidegauge and .venv.
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt check test unit chaos fuzz build run up live down status invoke notebook e2e \
-	constraints
+	e2e-localstack constraints
 SHELL := /bin/sh
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -25,7 +25,7 @@ EXPORT := $(UV) export --quiet --frozen --no-dev --no-hashes --no-annotate --no-
 	--no-emit-project --extra mysql --extra lambda --extra judge --no-emit-package botocore
 
 help: ## list these targets
-	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 23
 
 setup: ## make .venv from uv.lock (quick when nothing changed)
 	@test -n "$(PYTHON)" || { echo "Tidegauge needs Python 3.11 or newer: install python3" >&2; exit 2; }
@@ -59,7 +59,8 @@ test: setup ## all tests; sets up the servers that they need
 	.tidegauge/envs/python3.13/bin/python $(UNIT); \
 	else echo "No Python 3.13 here: unit tests ran on one Python alone."; fi
 	$(BIN)/python -m pytest -q -n 2 tests/simulation
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/e2e tests/contracts tests/integration
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/address tests/e2e \
+	tests/contracts tests/integration
 
 unit: setup ## unit and property tests alone: no servers
 	$(BIN)/python $(UNIT)
@@ -73,8 +74,16 @@ fuzz: setup ## hostile bytes for every reader, led by coverage: FUZZ_SECONDS=60 
 	@$(FUZZ)/bin/python -m tests.fuzz --seconds "$(FUZZ_SECONDS)" \
 	$(if $(TARGET),--target "$(TARGET)") $(if $(REPLAY),--replay "$(REPLAY)")
 
-e2e: setup ## the deployed stack from the stream to the alert
-	$(BIN)/python -m pytest -q tests/e2e
+e2e: setup ## the deployed stack from the stream to the alert; at make e2e AWS_ENDPOINT_URL=...
+	$(if $(AWS_ENDPOINT_URL),TIDEGAUGE_E2E=$(or $(TIDEGAUGE_E2E),address)) $(BIN)/python -m pytest -q \
+	tests/address $(if $(AWS_ENDPOINT_URL)$(TIDEGAUGE_E2E),,tests/e2e)
+
+e2e-localstack: setup ## the same on LocalStack's own runtime without Docker; needs Python 3.13
+	@python="$(LAMBDA_PYTHON)"; if [ -n "$$python" ]; then \
+	echo "On LocalStack 4.14.0's runtime in host mode, not the Docker image:" && \
+	LAMBDA_PYTHON="$$python" TIDEGAUGE_E2E=localstack \
+	$(BIN)/python -m pytest -q tests/address tests/localstack; \
+	else echo "No Python 3.13: LocalStack's host mode was not run."; fi
 
 build: setup ## build the functions as the local engine runs them
 	$(LOCAL) build

@@ -1,15 +1,17 @@
-"""The deployed stack that these tests are about, wherever it is.
+"""The deployed stack that these tests are about, wherever it is, as `TIDEGAUGE_E2E` says.
 
-By default the embedded engine's, brought up here. `AWS_ENDPOINT_URL` names another emulator's,
-which must be up, `TIDEGAUGE_E2E=aws` the one of the user's account, and `TIDEGAUGE_E2E=localstack`
-makes one on LocalStack in host mode with the Python that `LAMBDA_PYTHON` names.
+By default it is the embedded engine's, brought up here; with `localstack` one on LocalStack in host
+mode, by the Python that `LAMBDA_PYTHON` names. With `address` it is what stands at
+`AWS_ENDPOINT_URL`, with `aws` what stands in the user's account; both must be deployed already.
 """
 
 import json
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -33,26 +35,20 @@ def address(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Address]:
     """The stack under test."""
-    if os.environ.get("TIDEGAUGE_E2E") != "localstack" and (
-        os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("TIDEGAUGE_E2E") == "aws"
-    ):
+    where = os.environ.get("TIDEGAUGE_E2E", "")
+    if where in ("address", "aws"):
         yield address_in(os.environ)
         return
-    places = places_in(tmp_path_factory.mktemp("address"))
+    own = {"": _embedded, "localstack": _localstack}[where]
+    state = tmp_path_factory.mktemp("address")
     server: DatabaseAddress = request.getfixturevalue("database_address")
-    with empty_database(server) as url:
-        yield from _own(places, DatabaseAddress.from_url(url))
+    with empty_database(server) as url, own(state, DatabaseAddress.from_url(url)) as address:
+        yield address
 
 
-def _own(places: Places, database: DatabaseAddress) -> Iterator[Address]:
-    if os.environ.get("TIDEGAUGE_E2E") == "localstack":
-        of_python = Places(places.state, artifacts=f"build-{RUNTIME}")
-        wanted = Wanted(settings=SETTINGS, runtime=RUNTIME)
-        python = os.environ["LAMBDA_PYTHON"]
-        with localstack_stack(of_python, database, python, wanted) as running:
-            yield address_of(running, LABEL)
-        return
-    local = LocalStack(places, Wanted(settings=SETTINGS), database=database)
+@contextmanager
+def _embedded(state: Path, database: DatabaseAddress) -> Iterator[Address]:
+    local = LocalStack(places_in(state), Wanted(settings=SETTINGS), database=database)
     try:
         try:
             running = local.up()
@@ -61,6 +57,14 @@ def _own(places: Places, database: DatabaseAddress) -> Iterator[Address]:
         yield address_of(running, "the embedded engine")
     finally:
         local.down()
+
+
+@contextmanager
+def _localstack(state: Path, database: DatabaseAddress) -> Iterator[Address]:
+    places = Places(state, artifacts=f"build-{RUNTIME}")
+    wanted = Wanted(settings=SETTINGS, runtime=RUNTIME)
+    with localstack_stack(places, database, os.environ["LAMBDA_PYTHON"], wanted) as running:
+        yield address_of(running, LABEL)
 
 
 @pytest.fixture(scope="session")

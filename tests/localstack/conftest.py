@@ -61,16 +61,16 @@ Deploy = Callable[..., Function]
 
 @pytest.fixture
 def deploy(localstack: EngineAddress, request: pytest.FixtureRequest) -> Deploy:
-    """Deploys a function from its code; what else it needs are keywords of CreateFunction."""
+    """Deploys a function of the test's name from its code, with keywords of CreateFunction."""
     name = request.node.name.partition("[")[0][-60:]
 
-    def deployed(code: str, **settings: Any) -> Function:
+    def deployed(code: str, *, suffix: str = "", **settings: Any) -> Function:
         functions = localstack.session().functions
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
             archive.writestr("app.py", code)
         functions.create_function(
-            FunctionName=name,
+            FunctionName=f"{name}{suffix}",
             Runtime="python3.13",
             Handler="app.handler",
             Role=ROLE,
@@ -78,9 +78,9 @@ def deploy(localstack: EngineAddress, request: pytest.FixtureRequest) -> Deploy:
             **settings,
         )
         functions.get_waiter("function_active_v2").wait(
-            FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+            FunctionName=f"{name}{suffix}", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
         )
-        return Function(localstack, name)
+        return Function(localstack, f"{name}{suffix}")
 
     return deployed
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 OF_LOCALSTACK = ("kinesis", "s3", "sns", "lambda")
 # What an address other than our own engines must be given with.
-WANTED = ("DATABASE_URL", "AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME")
+WANTED = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SAGEMAKER", "DATABASE_URL")
 
 
 @dataclass(frozen=True, kw_only=True)
