@@ -24,7 +24,7 @@ POLL_SECONDS = 0.1
 
 
 def forget_models(running: Running) -> None:
-    """Begin with no dataset, no training job, no model and no endpoint."""
+    """Begin with no dataset, no training job, no model, no endpoint, and nothing predicted."""
     with running.servers.without_models():
         _forget_datasets(running)
 
@@ -42,6 +42,8 @@ def _forget_datasets(running: Running) -> None:
         with database.transaction() as cursor:
             cursor.execute("DELETE FROM model")
             cursor.execute("DELETE FROM dataset")
+            # Predict waits for a model that has answered before, in whatever generation.
+            cursor.execute("DELETE FROM prediction")
     finally:
         database.close()
 

@@ -33,8 +33,8 @@ def fresh_generation(engine: EngineAddress, outputs: Outputs) -> list[str]:
 
     A generation is told from the next by the stream's creation time, so the new stream is made in
     a later second. The mapping is made anew too: the engine keeps a mapping's position by shard,
-    and would skip as many records of the new stream as it had read of the old one. The function
-    starts cold, since a warm one may still believe in the old generation.
+    and would skip as many records of the new stream as it had read of the old one. The functions
+    start cold: warm ones may still believe in the old generation, or remember what it predicted.
 
     The mapping waits until `let_read`: the engine ignores the batching window and would call the
     function for every few records of a replay, which takes four times as long as filling the
@@ -67,10 +67,10 @@ def fresh_generation(engine: EngineAddress, outputs: Outputs) -> list[str]:
         if created != summary["StreamCreationTimestamp"].timestamp():
             break
         time.sleep(POLL_SECONDS)
-    clients.functions.update_function_configuration(
-        FunctionName=outputs.collect_function_name,
-        Description=f"Counts events of the stream made at {created:.0f}.",
-    )
+    for function in (outputs.collect_function_name, outputs.predict_function_name):
+        clients.functions.update_function_configuration(
+            FunctionName=function, Description=f"For the stream made at {created:.0f}."
+        )
     # LocalStack and AWS delete a mapping by and by, and refuse its successor until then.
     while _mappings(engine, outputs):
         if time.monotonic() > deadline:
