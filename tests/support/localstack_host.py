@@ -118,9 +118,8 @@ class LocalStackHost:
 
     def _lay_out(self, kinesis: Path) -> None:
         """Put what it would fetch, and the hooks, where the image has them."""
-        version = json.loads((KINESIS_LOCAL / "package.json").read_text())["dependencies"]
         for place, target in (
-            (f"usr/lib/localstack/kinesis-local/{version['kinesis-local']}", kinesis),
+            (f"usr/lib/localstack/kinesis-local/{_kinesis_version()}", kinesis),
             ("etc/localstack/init/ready.d", self._hooks),
         ):
             link = self._root / "filesystem" / place
@@ -141,6 +140,7 @@ class LocalStackHost:
             "OVERRIDE_IN_DOCKER": "0",
             "GATEWAY_LISTEN": f"{processes.LOOPBACK}:{address.port}",
             "LAMBDA_RUNTIME_EXECUTOR": "process",
+            "KINESIS_MOCK_VERSION": _kinesis_version(),
             # Nothing is told to its maker, nothing fetched, no name server started.
             "DISABLE_EVENTS": "1",
             "SKIP_SSL_CERT_DOWNLOAD": "1",
@@ -149,6 +149,11 @@ class LocalStackHost:
             "AWS_ENDPOINT_URL": address.url,
             "AWS_DEFAULT_REGION": REGION,
         }
+
+
+def _kinesis_version() -> str:
+    listed = json.loads((KINESIS_LOCAL / "package.json").read_text())
+    return str(listed["dependencies"]["kinesis-local"])
 
 
 def children_of(pid: int) -> dict[int, str]:
