@@ -83,7 +83,9 @@ class Environment:
         self._folder = folder
         self._variables = dict(variables)
         self._log = log
-        self._stopped = threading.Event()
+        # Who stops it does so from another thread, at any moment.
+        self._lock = threading.Lock()
+        self._stopped = False
         self._run: _Run | None = None
 
     def start(self) -> "_Run":
@@ -94,9 +96,10 @@ class Environment:
         """
         if self._run is not None and not self._run.ended:
             return self._run
-        if self._stopped.is_set():
-            raise StartFailed(_error("Runtime.ExitError", "the environment was stopped"))
-        self._run = run = _Run(self._command, self._folder, self._variables, self._log)
+        with self._lock:
+            if self._stopped:
+                raise StartFailed(_error("Runtime.ExitError", "the environment was stopped"))
+            self._run = run = _Run(self._command, self._folder, self._variables, self._log)
         match run.news.get():
             case _Refused(payload):
                 run.end()
@@ -132,9 +135,10 @@ class Environment:
 
     def stop(self) -> None:
         """End the process; a running invocation ends with it."""
-        self._stopped.set()
-        if self._run is not None:
-            self._run.end()
+        with self._lock:
+            self._stopped = True
+            if self._run is not None:
+                self._run.end()
 
 
 class _Run:

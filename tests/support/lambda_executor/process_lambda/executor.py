@@ -70,7 +70,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]
         """Call the function, and return its answer with what it printed meanwhile."""
         assert self._environment is not None, "LocalStack calls what it has started"
         request_id = payload["invoke-id"]
-        before = self._log.stat().st_size
+        before = len(self._printed())
         answer = self._environment.invoke(
             Invocation(
                 request_id=request_id,
@@ -80,9 +80,7 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]
                 timeout_seconds=self.function_version.config.timeout,
             )
         )
-        with self._log.open("rb") as log:
-            log.seek(before)
-            printed = log.read().decode(errors="replace")
+        printed = self._printed()[before:].decode(errors="replace")
         logs = f"START RequestId: {request_id}\n{printed}\nEND RequestId: {request_id}\n"
         return InvocationResult(request_id, answer.payload, is_error=answer.is_error, logs=logs)
 
@@ -94,7 +92,13 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc]
 
     def get_logs(self) -> str:
         """Return all that the function printed."""
-        return self._log.read_text(errors="replace") if self._log.exists() else ""
+        return self._printed().decode(errors="replace")
+
+    def _printed(self) -> bytes:
+        try:
+            return self._log.read_bytes()
+        except FileNotFoundError:  # it was stopped meanwhile, or never started
+            return b""
 
     def get_address(self) -> str:
         """Return where the function runs, for LocalStack."""
