@@ -68,9 +68,7 @@ def fresh_generation(engine: EngineAddress, outputs: Outputs) -> list[str]:
             break
         time.sleep(POLL_SECONDS)
     for function in (outputs.collect_function_name, outputs.predict_function_name):
-        clients.functions.update_function_configuration(
-            FunctionName=function, Description=f"For the stream made at {created:.0f}."
-        )
+        _start_cold(engine, function, f"For the stream made at {created:.0f}.")
     # LocalStack and AWS delete a mapping by and by, and refuse its successor until then.
     while _mappings(engine, outputs):
         if time.monotonic() > deadline:
@@ -122,6 +120,20 @@ def _delete_mapping(engine: EngineAddress, uuid: str, deadline: float) -> None:
                 raise InvalidInput(msg)
             time.sleep(POLL_SECONDS)
     functions.delete_event_source_mapping(UUID=uuid)
+
+
+def _start_cold(engine: EngineAddress, function: str, description: str) -> None:
+    """Let the next call of a function be made in a new process.
+
+    The engine ends those that there are when variables are named, even if they are the same.
+    """
+    functions = engine.session().functions
+    there = functions.get_function_configuration(FunctionName=function)
+    functions.update_function_configuration(
+        FunctionName=function,
+        Description=description,
+        Environment={"Variables": there.get("Environment", {}).get("Variables", {})},
+    )
 
 
 def _recreate(
