@@ -39,7 +39,7 @@ def outputs(engine: EngineAddress) -> Outputs:
         StartingPosition="TRIM_HORIZON",
         BatchSize=7,
     )
-    names = [STREAM, told["StreamARN"], "windows", "topic", FUNCTION, *["other"] * 8]
+    names = [STREAM, told["StreamARN"], "windows", "topic", FUNCTION, FUNCTION, *["other"] * 7]
     return Outputs(*names)
 
 
