@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 
 from embedded.inject import with_faults
@@ -15,11 +14,8 @@ from embedded.live import LiveSettings, keep_settings, settings_at
 from embedded.local import LocalStack, Ports, given_database
 from embedded.places import REPOSITORY, Places, default_places, live_places
 from embedded.processes import ProcessRecord, start_identity
-from sagemaker_standin.fit_young import fit_young, main
-from tidegauge.adapters.model_file import read_model
 from tidegauge.domain.errors import InvalidInput, Misconfigured
 from tidegauge.domain.event_time import parse_time_ms
-from tidegauge.domain.features import FEATURE_NAMES, expected_count, feature_matrix
 from tidegauge.simulator_settings import SimulatorSettings
 
 
@@ -155,25 +151,6 @@ def test_a_stack_is_not_stopped_while_another_terminal_starts_it(tmp_path: Path)
 def test_the_model_of_a_live_stack_follows_its_windows() -> None:
     models = [LiveSettings.from_env({"WINDOW_SECONDS": size}).model for size in ("20", "300")]
     assert models[0].made_from(REPOSITORY) != models[1].made_from(REPOSITORY)
-
-
-@pytest.mark.parametrize("size_ms", [20_000, 300_000])
-def test_a_model_for_young_series_expects_what_it_has_seen(size_ms: int) -> None:
-    model = fit_young(size_ms=size_ms)
-    for level in (5.0, 300.0):
-        counts = np.random.default_rng(1).poisson(level, 60).astype(np.float64)
-        rows = feature_matrix(counts, first_window_ms=0, size_ms=size_ms, first_row=6)
-        expected = np.array([expected_count(score) for score in model.score(rows).tolist()])
-        # A mean of six is off by 0.4 standard deviations, a mean of forty by less.
-        assert abs(expected[0] - level) < 2.0 * level**0.5
-        assert np.abs(expected[20:] - level).max() < 1.2 * level**0.5
-
-
-def test_a_model_for_young_series_is_written_as_a_file(tmp_path: Path) -> None:
-    out = tmp_path / "young.tar.gz"
-    assert main(["--out", str(out), "--window-seconds", "20"]) == 0
-    assert read_model(out).feature_names == FEATURE_NAMES
-    assert main(["--out", str(out / "below-a-file.tar.gz"), "--window-seconds", "20"]) == 2
 
 
 # --- injected faults ------------------------------------------------------------------------------
