@@ -42,11 +42,12 @@ class Artifacts:
         """
         model = unpack_model(packed)
         digest = hashlib.sha256(packed).hexdigest()
-        if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with whole_file(self._folder / f"{digest}{SUFFIX}") as file:
-                file.write(packed)
+        # One at a time: two endpoints may load the same artifact at once.
         with self._lock:
+            if self._folder is not None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with whole_file(self._folder / f"{digest}{SUFFIX}") as file:
+                    file.write(packed)
             self._loaded[digest] = model
         return digest
 

@@ -59,6 +59,6 @@ def test_an_unknown_endpoint_is_a_validation_exception(client: "SageMakerClient"
 
 
 def test_what_the_stand_in_lacks_it_says(client: "SageMakerClient") -> None:
-    with pytest.raises(ClientError, match=r"SageMaker\.ListEndpoints") as raised:
-        client.list_endpoints()
+    with pytest.raises(ClientError, match=r"SageMaker\.ListPipelines") as raised:
+        client.list_pipelines()
     assert raised.value.response["Error"]["Code"] == "UnknownOperationException"

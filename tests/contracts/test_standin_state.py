@@ -99,7 +99,8 @@ def test_what_was_under_way_at_the_end_is_resolved_at_the_start(
         job = world.described_job("cut")
         assert job["TrainingJobStatus"] == "Failed"
         assert job["FailureReason"].startswith("InternalServerError")
-        assert world.settled("made")["EndpointStatus"] == "InService"
+        made = world.settled("made")
+        assert made["EndpointStatus"] == "InService", made.get("FailureReason")
         assert world.settled("gauge")["EndpointConfigName"] == "new"
         assert world.invoke("gauge", b"4") == world.invoke("made", b"4") == ("new", [12.0])
 

@@ -20,7 +20,7 @@ def test_a_stack_that_was_stopped_before_the_view_begins_is_told_in_a_sentence(
     running = Running(
         EngineAddress(free_port()),
         DatabaseAddress("127.0.0.1", free_port(), "tide", "secret", "gauge"),
-        Outputs("events", "arn:aws:kinesis:x:1:stream/events", "windows", *["any"] * 4),
+        Outputs("events", "arn:aws:kinesis:x:1:stream/events", "windows", *["any"] * 10),
         "",
     )
     with pytest.raises(InvalidInput, match="`make live` comes back to it"):
