@@ -118,8 +118,13 @@ def test_what_a_function_prints_is_in_its_log(deploy: Deploy) -> None:
     session = function.address.session().session
     logs = session.client("logs", endpoint_url=function.address.url)
 
+    group = f"/aws/lambda/{function.name}"
+
     def printed() -> bool:
-        found = logs.filter_log_events(logGroupName=f"/aws/lambda/{function.name}")["events"]
+        # Logs come behind the answer, and their group with the first of them.
+        if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
+            return False
+        found = logs.filter_log_events(logGroupName=group)["events"]
         return any("read this" in event["message"] for event in found)
 
     until(printed, seconds=30, what="what it printed")
