@@ -6,7 +6,7 @@ left to judge.
 
 import os
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from tidegauge.adapters.lambda_event import kinesis_batches
 from tidegauge.adapters.mysql.connection import ANSWER_SECONDS, Database
 from tidegauge.adapters.mysql.judging import MysqlJudgingStore
-from tidegauge.adapters.mysql.models import MysqlModelLedger
+from tidegauge.adapters.mysql.models import was_live
 from tidegauge.adapters.mysql.outbox import MysqlOutbox
 from tidegauge.adapters.sagemaker import EndpointPredictor
 from tidegauge.adapters.secrets import secret_of
@@ -56,18 +56,14 @@ def judge() -> Judge:
         os.environ, WindowSettings, JudgingSettings, AlertSettings, DatabaseSettings
     )
     secret = secret_of(databases)
-    database, lock = (
-        Database.from_settings(
-            databases, secret.locate if secret else None, answer_seconds=ANSWER_SECONDS
-        )
-        for _ in range(2)
+    database = Database.from_settings(
+        databases, secret.locate if secret else None, answer_seconds=ANSWER_SECONDS
     )
     name = judging.endpoint_name
-    ledger = MysqlModelLedger(database, lock, endpoint=name)
     return Judge(
         step=PredictStep(
             MysqlJudgingStore(database, interval_level=judging.interval_level),
-            EndpointPredictor(name, was_live=ledger.was_live) if name else None,
+            EndpointPredictor(name, was_live=partial(was_live, database, name)) if name else None,
             judging.judging_rules(size_ms=windows.size_ms),
         ),
         outbox=MysqlOutbox(database),

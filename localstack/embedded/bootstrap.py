@@ -123,7 +123,7 @@ def run_logged(command: Sequence[str], *, log: Path, folder: Path = REPOSITORY) 
         return
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     if any("No space left" in line for line in lines):
-        msg = f"the disk is full: {TOOLS} needs about 700 MB"
+        msg = f"the disk is full: {TOOLS} needs up to 1.5 GB"
     else:
         msg = f"could not set up {log.stem}: {(lines or ['no output'])[-1].strip()} (see {log})"
     raise SetupFailed(msg)

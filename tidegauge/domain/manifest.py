@@ -114,6 +114,15 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return manifest
 
 
+def beside(uri: str, name: str) -> str:
+    """Return the address of a file in the same folder, such as one that a manifest names.
+
+    >>> beside("s3://exports/exports/x/train.csv", "manifest.json")
+    's3://exports/exports/x/manifest.json'
+    """
+    return f"{uri.rpartition('/')[0]}/{name}"
+
+
 def _problems_of(manifest: Manifest) -> list[str]:
     if manifest.format != FORMAT:
         return [f"its format is {manifest.format!r}, not {FORMAT!r}"]

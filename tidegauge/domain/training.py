@@ -13,7 +13,7 @@ import msgspec
 
 from tidegauge.domain.event_time import format_time
 from tidegauge.domain.feature_names import WEEK_MS
-from tidegauge.domain.manifest import Manifest
+from tidegauge.domain.manifest import Manifest, beside
 from tidegauge.domain.model_record import Parameter
 from tidegauge.domain.training_job import (
     TRAIN_CHANNEL,
@@ -177,11 +177,6 @@ def plan_job(
     return PlannedJob(spec, name, _parameters(spec, name or SETTINGS, computed))
 
 
-def file_uri(manifest_uri: str, name: str) -> str:
-    """Return where a file of a dataset lies: beside the manifest."""
-    return f"{manifest_uri.rpartition('/')[0]}/{name}"
-
-
 def _default_hyperparameters() -> dict[str, str]:
     """The regressor on the stabilised scale; a storm in the history bends it little."""
     return {
@@ -268,8 +263,8 @@ def _volume_gb(manifest: Manifest) -> int:
 
 def _channels(manifest: Manifest, manifest_uri: str) -> tuple[Channel, ...]:
     return (
-        Channel(TRAIN_CHANNEL, file_uri(manifest_uri, manifest.train.name)),
-        Channel(VALIDATION_CHANNEL, file_uri(manifest_uri, manifest.validation.name)),
+        Channel(TRAIN_CHANNEL, beside(manifest_uri, manifest.train.name)),
+        Channel(VALIDATION_CHANNEL, beside(manifest_uri, manifest.validation.name)),
     )
 
 

@@ -10,7 +10,7 @@ from tidegauge.settings.concern import Settings
 if TYPE_CHECKING:
     from tidegauge.domain.judging import JudgingRules
 
-_ENDPOINT_NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
+ENDPOINT_NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class JudgingSettings(Settings):
         """Take the variables of this concern."""
         return cls(
             endpoint_name=reader.text(
-                "ENDPOINT_NAME", "", _ENDPOINT_NAME, "the name of a SageMaker endpoint"
+                "ENDPOINT_NAME", "", ENDPOINT_NAME, "the name of a SageMaker endpoint"
             ),
             false_alerts_per_week=reader.real("FALSE_ALERTS_PER_WEEK", 0.5, 0.001, 1000.0),
             clear_windows=reader.whole("CLEAR_WINDOWS", 12, 1, 10_000),

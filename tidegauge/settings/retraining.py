@@ -9,9 +9,9 @@ from tidegauge.domain.endpoint import DeployRules
 from tidegauge.domain.training import TrainingRules
 from tidegauge.setting_reader import Reader
 from tidegauge.settings.concern import Settings
+from tidegauge.settings.judging import ENDPOINT_NAME
+from tidegauge.settings.streams import BUCKET_NAME
 
-BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_ENDPOINT_NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
 # A job's name is the prefix with a date, a hash and perhaps an attempt: 63 characters in all.
 _PREFIX = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,39}")
 _ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::\d{12}:role/\S+")
@@ -65,7 +65,7 @@ class ModelSettings(Settings):
         """Take the variables of this concern."""
         return cls(
             endpoint_name=reader.text(
-                "ENDPOINT_NAME", None, _ENDPOINT_NAME, "the name of a SageMaker endpoint"
+                "ENDPOINT_NAME", None, ENDPOINT_NAME, "the name of a SageMaker endpoint"
             ),
             training_job_prefix=reader.text(
                 "TRAINING_JOB_PREFIX",

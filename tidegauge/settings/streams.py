@@ -9,7 +9,7 @@ from tidegauge.setting_reader import Reader
 from tidegauge.settings.concern import Settings
 
 _STREAM_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
-_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _TOPIC_ARN = re.compile(r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}")
 
 
@@ -54,7 +54,7 @@ class StreamSettings(Settings):
             clock_source=reader.text("CLOCK_SOURCE", "/tidegauge/clock", None, ""),
             heartbeats_per_minute=reader.whole("HEARTBEATS_PER_MINUTE", 1, 1, 12),
             failed_batches_bucket=reader.text(
-                "FAILED_BATCHES_BUCKET", "", _BUCKET_NAME, "the name of an S3 bucket"
+                "FAILED_BATCHES_BUCKET", "", BUCKET_NAME, "the name of an S3 bucket"
             ),
         )
 

@@ -19,7 +19,7 @@ from tidegauge.domain.errors import (
     UnusableAnswer,
 )
 from tidegauge.domain.gate import Champion, number
-from tidegauge.domain.manifest import FILE_NAME, MAX_BYTES, Manifest
+from tidegauge.domain.manifest import FILE_NAME, MAX_BYTES, Manifest, beside
 from tidegauge.domain.model_record import ModelRecord, ModelState
 from tidegauge.domain.training_job import TRAIN_CHANNEL, TrainingJob
 from tidegauge.domain.validation import (
@@ -208,15 +208,6 @@ def manifest_uri_of(job: TrainingJob) -> str:
     """Return where the manifest of a job's dataset lies: beside its training file."""
     uri = job.spec.channel_uri(TRAIN_CHANNEL)
     return beside(uri, FILE_NAME) if uri else ""
-
-
-def beside(uri: str, name: str) -> str:
-    """Return the address of an object in the same folder.
-
-    >>> beside("s3://exports/exports/x/train.csv", "manifest.json")
-    's3://exports/exports/x/manifest.json'
-    """
-    return f"{uri.rpartition('/')[0]}/{name}"
 
 
 def _split(uri: str) -> tuple[str, str]:

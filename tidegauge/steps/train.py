@@ -13,12 +13,11 @@ import msgspec
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.domain.event_time import format_time
 from tidegauge.domain.feature_names import FEATURE_NAMES
-from tidegauge.domain.manifest import MAX_BYTES, Manifest
+from tidegauge.domain.manifest import MAX_BYTES, Manifest, beside
 from tidegauge.domain.model_record import ModelRecord, ModelState, Parameter
 from tidegauge.domain.training import (
     MAX_ATTEMPTS,
     TrainingRules,
-    file_uri,
     job_name,
     plan_job,
     unfit_because,
@@ -153,9 +152,9 @@ class TrainStep:
             msg = "its features are not those that this version judges by; export the windows anew"
             raise InvalidInput(msg)
         for file in (manifest.train, manifest.validation, manifest.counts, manifest.data_card):
-            beside = self._objects.look(file_uri(uri, file.name))
-            if beside is None or beside.size_bytes != file.size_bytes:
-                found = f"has {beside.size_bytes} bytes" if beside else "is not there"
+            stored = self._objects.look(beside(uri, file.name))
+            if stored is None or stored.size_bytes != file.size_bytes:
+                found = f"has {stored.size_bytes} bytes" if stored else "is not there"
                 msg = f"{file.name} {found}, and should have {file.size_bytes} bytes"
                 raise InvalidInput(msg)
         return _Dataset(uri, manifest, info)

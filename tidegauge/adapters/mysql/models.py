@@ -1,12 +1,13 @@
 """The ledger of models on MySQL: every model of an endpoint and what became of it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tidegauge.adapters.mysql.connection import Database
+from tidegauge.adapters.mysql.locks import named_lock
 from tidegauge.adapters.mysql.outbox import add_messages
 from tidegauge.adapters.mysql.queries import query
 from tidegauge.adapters.mysql.times import from_sql, to_sql
@@ -36,19 +37,9 @@ class MysqlModelLedger:
         self._lock_connection = lock_connection
         self._endpoint = endpoint
 
-    @contextmanager
-    def only_one(self, what: str) -> Iterator[bool]:
+    def only_one(self, what: str) -> AbstractContextManager[bool]:
         """Give True to the one holder of a lock by that name in this database, False to others."""
-        name = {"name": f"tidegauge.{what}"}
-        with self._lock_connection.transaction() as cursor:
-            cursor.execute(query("try_lock"), name)
-            row = cursor.fetchone()
-            locked = row is not None and row[0] == 1
-            try:
-                yield locked
-            finally:
-                if locked:
-                    cursor.execute(query("unlock"), name)
+        return named_lock(self._lock_connection, what)
 
     def get(self, version: str) -> StoredModel | None:
         """Return a model; None if nobody noted it."""
@@ -92,10 +83,7 @@ class MysqlModelLedger:
 
     def was_live(self) -> bool:
         """Return whether any model has ever been live on the endpoint."""
-        with self._database.transaction() as cursor:
-            cursor.execute(query("any_model_was_live"), {"endpoint": self._endpoint})
-            row = cursor.fetchone()
-        return row is not None and bool(row[0])
+        return was_live(self._database, self._endpoint)
 
     def _write(self, cursor: "Cursor", changes: Sequence[ModelChange]) -> None:
         if not changes:
@@ -119,6 +107,14 @@ class MysqlModelLedger:
             "history_until": to_sql(record.until_ms),
             "details": _encode(record),
         }
+
+
+def was_live(database: Database, endpoint: str) -> bool:
+    """Return whether any model has ever been live on an endpoint. Raises Transient."""
+    with database.transaction() as cursor:
+        cursor.execute(query("any_model_was_live"), {"endpoint": endpoint})
+        row = cursor.fetchone()
+    return row is not None and bool(row[0])
 
 
 class _NotAsItWas(Exception):

@@ -1,7 +1,7 @@
 """What the sweep needs of MySQL: one sweep at a time, lineage, purge, series without a verdict."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tidegauge.adapters.mysql import failures, lineage
 from tidegauge.adapters.mysql.closing import completed_window
 from tidegauge.adapters.mysql.connection import Database
+from tidegauge.adapters.mysql.locks import named_lock
 from tidegauge.adapters.mysql.outbox import add_messages
 from tidegauge.adapters.mysql.purge import purge
 from tidegauge.adapters.mysql.queries import query
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pymysql.cursors import Cursor
 
 PATIENCE_SECONDS = 300
-_LOCK = "tidegauge.sweep"
 MAX_OPEN_WINDOWS = 1_000
 
 
@@ -49,18 +49,9 @@ class MysqlSweepStore:
         self._size_ms = size_ms
         self._patience_seconds = patience_seconds
 
-    @contextmanager
-    def only_one(self) -> Iterator[bool]:
+    def only_one(self) -> AbstractContextManager[bool]:
         """Give True to the one sweep of this database, False to any other meanwhile."""
-        with self._lock_connection.transaction() as cursor:
-            cursor.execute(query("try_lock"), {"name": _LOCK})
-            row = cursor.fetchone()
-            locked = row is not None and row[0] == 1
-            try:
-                yield locked
-            finally:
-                if locked:
-                    cursor.execute(query("unlock"), {"name": _LOCK})
+        return named_lock(self._lock_connection, "sweep")
 
     def shards(self, generation: int) -> list[ShardProgress]:
         """Return all registered shards in order of their names."""
