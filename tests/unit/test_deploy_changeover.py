@@ -5,7 +5,15 @@ from contextlib import suppress
 import pytest
 from msgspec.structs import replace
 
-from tests.support.deploy_world import CHANGE_MS, DAY, ENDPOINT, NOON, DeployWorld, Fault
+from tests.support.deploy_world import (
+    CHANGE_MS,
+    DAY,
+    ENDPOINT,
+    NOON,
+    DeployWorld,
+    Fault,
+    live_world,
+)
 from tidegauge.domain.endpoint import Endpoint, EndpointStatus
 from tidegauge.domain.errors import Misconfigured, Transient
 from tidegauge.domain.model_record import ModelState, Phase
@@ -21,11 +29,7 @@ def world() -> DeployWorld:
 
 @pytest.fixture
 def live() -> DeployWorld:
-    """A world in which job-1 is live."""
-    made = DeployWorld()
-    made.train("job-1")
-    made.ring("job-1")
-    return made
+    return live_world()
 
 
 def train_next(world: DeployWorld, version: str = "job-2") -> None:

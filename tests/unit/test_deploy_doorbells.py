@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.deploy_world import DAY, ENDPOINT, MINUTE, NOON, DeployWorld
+from tests.support.deploy_world import DAY, ENDPOINT, MINUTE, NOON, DeployWorld, live_world
 from tidegauge.domain.errors import Misconfigured
 from tidegauge.domain.model_record import ModelState
 from tidegauge.domain.training_job import JobStatus
@@ -18,12 +18,7 @@ def world() -> DeployWorld:
 
 @pytest.fixture
 def live() -> DeployWorld:
-    """A world in which job-1 is live, with an error of 0.8, below the baseline's of 1."""
-    made = DeployWorld()
-    made.train("job-1")
-    made.ring("job-1")
-    assert made.serves() == "job-1"
-    return made
+    return live_world()
 
 
 # --- trainings that give nothing

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.support.deploy_world import DAY, MINUTE, NOON, DeployWorld
+from tests.support.deploy_world import DAY, MINUTE, NOON, DeployWorld, live_world
 from tidegauge.domain.errors import Transient
 from tidegauge.ports import Scores
 from tidegauge.ports.serving import HostedModel
@@ -25,12 +25,7 @@ def world() -> DeployWorld:
 
 @pytest.fixture
 def live() -> DeployWorld:
-    """A world in which job-1 is live, with an error of 0.8, below the baseline's of 1."""
-    made = DeployWorld()
-    made.train("job-1")
-    made.ring("job-1")
-    assert made.serves() == "job-1"
-    return made
+    return live_world()
 
 
 # --- what is deployed

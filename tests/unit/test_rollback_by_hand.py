@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from tests.support.deploy_world import DAY, NOON, DeployWorld
+from tests.support.deploy_world import DAY, NOON, DeployWorld, live_world
 from tidegauge.domain.endpoint import EndpointStatus
 from tidegauge.domain.errors import InvalidInput
 from tidegauge.domain.model_record import ModelState
@@ -16,11 +16,7 @@ def world() -> DeployWorld:
 
 @pytest.fixture
 def live() -> DeployWorld:
-    """A world in which job-1 is live."""
-    made = DeployWorld()
-    made.train("job-1")
-    made.ring("job-1")
-    return made
+    return live_world()
 
 
 def train_next(world: DeployWorld, version: str = "job-2") -> None:
